@@ -1,0 +1,58 @@
+"""Codecs by name."""
+
+from pathlib import Path
+
+import torch
+
+from codec.base import Codec
+from codec.encodec.codec import EncodecCodec
+from codec.errors import UnknownCodecError
+
+_EMBEDDED = Path(__file__).parent / "weights"  # a folder in the Hugging Face layout each
+_PUBLISHED = {
+    "encodec_24khz": "facebook/encodec_24khz",
+    "encodec_48khz": "facebook/encodec_48khz",
+}
+
+
+def list_codecs() -> tuple[str, ...]:
+    """Names that `load_codec` knows besides paths and hub ids."""
+    embedded = (folder.name for folder in _EMBEDDED.iterdir() if folder.is_dir())
+    return tuple(sorted([*embedded, *_PUBLISHED]))
+
+
+def load_codec(
+    name: str,
+    device: str | torch.device = "cpu",
+    *,
+    chunk_seconds: float | None = None,
+    overlap: float | None = None,
+    normalize: bool | None = None,
+) -> Codec:
+    """Loads a codec; arguments that are None keep the checkpoint's own value.
+
+    Args:
+        name: one of `list_codecs()`, a folder in the Hugging Face layout, one of Meta's `.th`
+            files, or a hub id.
+        device: where it runs.
+        chunk_seconds: length of a chunk.
+        overlap: fraction of a chunk that the next one repeats.
+        normalize: whether each chunk is divided by its own scale.
+
+    Raises:
+        UnknownCodecError: there is no such codec.
+        CheckpointError: its weights are damaged.
+        CodecConfigError: the values make no sense together.
+    """
+    if (_EMBEDDED / name).is_dir() and name in list_codecs():
+        source: str | Path = _EMBEDDED / name
+    else:
+        source = _PUBLISHED.get(name, name)
+    if isinstance(source, str) and not Path(source).exists() and "/" not in source:
+        known = ", ".join(list_codecs())
+        raise UnknownCodecError(
+            f"unknown codec {name!r}; choose one of {known}, a folder, a .th file or a hub id"
+        )
+    return EncodecCodec.from_pretrained(
+        source, name, device, chunk_seconds=chunk_seconds, overlap=overlap, normalize=normalize
+    )

@@ -1,0 +1,80 @@
+"""What a reconstruction is judged by while training.
+
+Dimension key: B batch, C channels, S samples, F frequencies, M mel bands, T frames.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+PREEMPHASIS = 0.9
+LOG_FLOOR = 1e-3  # relative to the level of the excerpt
+
+
+def mel_filterbank(sample_rate: int, n_fft: int, num_bands: int) -> Tensor:
+    """Triangular filters evenly spaced on the mel scale, float [F, M], each summing to one.
+
+    Source: O'Shaughnessy, "Speech Communication" (1987): mel = 2595 log10(1 + f / 700).
+    """
+    highest = 2595 * math.log10(1 + sample_rate / 2 / 700)
+    edges_hz = 700 * (10 ** (torch.linspace(0, highest, num_bands + 2) / 2595) - 1)
+    bins_hz = torch.linspace(0, sample_rate / 2, n_fft // 2 + 1)
+    rising = (bins_hz[:, None] - edges_hz[:-2]) / (edges_hz[1:-1] - edges_hz[:-2])
+    falling = (edges_hz[2:] - bins_hz[:, None]) / (edges_hz[2:] - edges_hz[1:-1])
+    filters_FM = torch.minimum(rising, falling).clamp(min=0)
+    return filters_FM / filters_FM.sum(dim=0).clamp(min=1e-3)
+
+
+class MelLoss(nn.Module):
+    """Mean absolute difference of log-mel spectra over several window lengths.
+
+    Source: "High Fidelity Neural Audio Compression" (2022), section 3.4, after Gritsenko et al.
+        (2020); here with the floor set by each excerpt's own level.
+    """
+
+    def __init__(self, sample_rate: int, scales: tuple[tuple[int, int], ...]) -> None:
+        """Takes (window in samples, mel bands) pairs."""
+        super().__init__()
+        self.windows = [window for window, _ in scales]
+        for window, bands in scales:
+            self.register_buffer(f"hann_{window}", torch.hann_window(window), persistent=False)
+            filters = mel_filterbank(sample_rate, window, bands)
+            self.register_buffer(f"mel_{window}", filters, persistent=False)
+
+    def forward(self, wanted_BS: Tensor, found_BS: Tensor) -> Tensor:
+        """The loss in nepers, averaged over scales."""
+        level_B = wanted_BS.square().mean(dim=1).sqrt().clamp(min=1e-4)
+        wanted_BS, found_BS = wanted_BS / level_B[:, None], found_BS / level_B[:, None]
+        losses = [
+            nn.functional.l1_loss(self._log_mel(found_BS, window), self._log_mel(wanted_BS, window))
+            for window in self.windows
+        ]
+        return torch.stack(losses).mean()
+
+    def _log_mel(self, x_BS: Tensor, window: int) -> Tensor:
+        hann, mel_FM = self.get_buffer(f"hann_{window}"), self.get_buffer(f"mel_{window}")
+        spectrum_BFT = torch.stft(x_BS, window, window // 4, window=hann, return_complex=True)
+        power = torch.view_as_real(spectrum_BFT).square().sum(dim=-1) / hann.square().sum()
+        magnitude_BFT = (power + 1e-9).sqrt()
+        return (magnitude_BFT.transpose(1, 2) @ mel_FM + LOG_FLOOR).log()
+
+
+def waveform_loss(wanted_BS: Tensor, found_BS: Tensor) -> Tensor:
+    """Mean absolute difference of the waveforms, plain and pre-emphasized, relative to their level.
+
+    Pre-emphasis lifts the consonants, which carry little energy and most of the meaning.
+    """
+    return 0.5 * (
+        _relative_difference(wanted_BS, found_BS)
+        + _relative_difference(_emphasized(wanted_BS), _emphasized(found_BS))
+    )
+
+
+def _relative_difference(wanted_BS: Tensor, found_BS: Tensor) -> Tensor:
+    level_B = wanted_BS.abs().mean(dim=1).clamp(min=1e-4)
+    return ((wanted_BS - found_BS).abs().mean(dim=1) / level_B).mean()
+
+
+def _emphasized(x_BS: Tensor) -> Tensor:
+    return x_BS[:, 1:] - PREEMPHASIS * x_BS[:, :-1]
