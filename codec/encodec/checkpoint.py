@@ -95,6 +95,12 @@ def read_checkpoint(source: str | Path) -> Checkpoint:
     raise UnknownCodecError(f"there is no checkpoint {str(source)!r}: no such file or folder")
 
 
+def inference_state(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a model that decide codes and audio."""
+    state = model.state_dict()
+    return {name: t for name, t in state.items() if not name.endswith(_BUFFERS_OF_TRAINING)}
+
+
 def save_tensors(state: Mapping[str, Tensor], path: Path) -> None:
     """Writes tensors as safetensors."""
     from safetensors.torch import save_file

@@ -60,13 +60,15 @@ def cut(blocks: Iterable[Tensor], length: int, stride: int) -> Iterator[tuple[Te
 
 
 def triangle(length: int, like: Tensor) -> Tensor:
-    """Weights of a chunk's samples in the overlap-add: rising to the middle, falling after it.
+    r"""Weights of a chunk's samples in the overlap-add: rising to the middle, falling after it.
 
     Where two chunks overlap, dividing by the sum of their weights makes a linear cross-fade:
 
-        weight of chunk 0  \\        weight of chunk 1     /
-                            \\                            /      T - t over (T - S), t - S over (T - S)
-                     S       T                      S     T      with the overlap from S to T
+        chunk 0  ----\              (T - t) / (T - S)
+                      \
+                  S    T            with the overlap from S to T
+                      /
+        chunk 1      /----          (t - S) / (T - S)
 
     Source: facebookresearch/encodec 0.1.1, encodec/utils.py, `_linear_overlap_add` (formula).
     """

@@ -224,7 +224,8 @@ class EncodecCodec:
         wanted = self.spec.num_frames(encoded.num_samples)
         if frames != wanted:
             raise AudioShapeError(
-                f"got {frames} frames; {encoded.num_samples} samples of {self.spec.name} are {wanted}"
+                f"got {frames} frames; {encoded.num_samples} samples of {self.spec.name} "
+                f"make {wanted}"
             )
         found = None if encoded.scales is None else tuple(encoded.scales.shape)
         chunks = len(self.spec.chunk_lengths(encoded.num_samples))

@@ -1,5 +1,6 @@
 """The shape of an EnCodec model, as the published config.json files describe it."""
 
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -93,7 +94,7 @@ class EncodecConfig:
 
         bandwidths = self.target_bandwidths
         require(bool(bandwidths), "target_bandwidths", "at least one bandwidth in kbps")
-        ascending = all(a < b for a, b in zip(bandwidths, bandwidths[1:], strict=False))
+        ascending = all(a < b for a, b in itertools.pairwise(bandwidths))
         require(ascending and bandwidths[0] > 0, "target_bandwidths", "positive and ascending")
         require(self.norm_type in NORM_TYPES, "norm_type", f"one of {', '.join(NORM_TYPES)}")
         require(self.audio_channels in (1, 2), "audio_channels", "1 or 2")

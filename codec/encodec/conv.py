@@ -62,11 +62,11 @@ class _FoldsWeightNorm(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_load_state_dict_pre_hook(_fold_weight_norm)
+        self.register_load_state_dict_pre_hook(_fold_weight_norm)  # type: ignore[no-untyped-call]
 
 
 def _fold_weight_norm(
-    module: nn.Module, state: dict[str, Tensor], prefix: str, *_unused: object
+    _module: nn.Module, state: dict[str, Tensor], prefix: str, *_unused: object
 ) -> None:
     for g_name, v_name in (
         ("weight_g", "weight_v"),
@@ -75,7 +75,8 @@ def _fold_weight_norm(
         g_key, v_key = f"{prefix}conv.{g_name}", f"{prefix}conv.{v_name}"
         if g_key in state and v_key in state:
             g, v = state.pop(g_key), state.pop(v_key)
-            state[f"{prefix}conv.weight"] = torch._weight_norm(v, g, 0)
+            # The one function that rounds as torch's own weight normalization does.
+            state[f"{prefix}conv.weight"] = torch._weight_norm(v, g, 0)  # noqa: SLF001
 
 
 class EncodecConv1d(_FoldsWeightNorm):

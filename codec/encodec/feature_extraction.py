@@ -206,7 +206,7 @@ def _as_list(raw_audio: ArrayLike | Sequence[ArrayLike]) -> list[ArrayLike]:
         raise AudioShapeError("raw_audio is an empty list; wanted at least one recording")
     if isinstance(raw_audio[0], np.ndarray | torch.Tensor | list | tuple):
         return list(raw_audio)
-    return [raw_audio]  # type: ignore[list-item]
+    return [raw_audio]
 
 
 def _mask(ones: int, length: int) -> NDArray[np.int32]:

@@ -6,11 +6,17 @@ Dimension key: B batch, C channels, S samples, K codebooks, T frames, N chunks.
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
 
-from codec.encodec.checkpoint import Checkpoint, read_checkpoint, save_tensors
+from codec.encodec.checkpoint import (
+    Checkpoint,
+    inference_state,
+    read_checkpoint,
+    save_tensors,
+)
 from codec.encodec.chunking import overlap_add
 from codec.encodec.config import EncodecConfig
 from codec.encodec.outputs import EncodecDecoderOutput, EncodecEncoderOutput, EncodecOutput
@@ -58,12 +64,15 @@ class EncodecModel(nn.Module):
         return cls.from_checkpoint(read_checkpoint(source))
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Writes config.json and model.safetensors; `from_pretrained` reads them back."""
+        """Writes config.json and model.safetensors, which `from_pretrained` reads back.
+
+        The averages that codebooks are trained with are left out: inference needs none of them.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self.config.to_dict(), indent=2, sort_keys=True)
         (folder / "config.json").write_text(text + "\n", encoding="utf-8")
-        save_tensors(self.state_dict(), folder / "model.safetensors")
+        save_tensors(inference_state(self), folder / "model.safetensors")
 
     def codebooks_for(self, bandwidth: float | None) -> int:
         """Codebooks of a bandwidth in kbps; of the smallest one where None.
@@ -94,6 +103,25 @@ class EncodecModel(nn.Module):
         audio_BCS: Tensor = self.decoder(self.quantizer.decode(codes_BKT))
         return audio_BCS if scale_B1 is None else audio_BCS * scale_B1.view(-1, 1, 1)
 
+    @overload
+    def encode(
+        self,
+        input_values: Tensor,
+        padding_mask: Tensor | None = None,
+        bandwidth: float | None = None,
+        return_dict: Literal[True] | None = None,
+    ) -> EncodecEncoderOutput: ...
+
+    @overload
+    def encode(
+        self,
+        input_values: Tensor,
+        padding_mask: Tensor | None = None,
+        bandwidth: float | None = None,
+        *,
+        return_dict: Literal[False],
+    ) -> tuple[Tensor, list[Tensor | None], int]: ...
+
     def encode(
         self,
         input_values: Tensor,
@@ -120,22 +148,44 @@ class EncodecModel(nn.Module):
         chunk_frames = self._frames(min(chunk_length, input_values.shape[-1]))
         shape = (len(starts), len(lengths), num_codebooks, chunk_frames)
         codes_NBKT = torch.zeros(shape, dtype=torch.int64, device=input_values.device)
-        scales: list[Tensor | None] = [None] * len(starts)
+        scales_NB1 = input_values.new_full((len(starts), len(lengths), 1), SILENCE_SCALE)
         for n, start in enumerate(starts):
-            if self.config.normalize:
-                scales[n] = input_values.new_full((len(lengths), 1), SILENCE_SCALE)
             chunk_lengths = [min(max(0, length - start), chunk_length) for length in lengths]
             for length, rows in _grouped(chunk_lengths):
                 x_BCS = input_values[rows, :, start : start + length]
                 codes_BKT, scale_B1 = self.encode_chunk(x_BCS, num_codebooks)
                 codes_NBKT[n, rows, :, : codes_BKT.shape[-1]] = codes_BKT
                 if scale_B1 is not None:
-                    scales[n][rows] = scale_B1  # type: ignore[index]
+                    scales_NB1[n, rows] = scale_B1
         last = min(chunk_length, max(lengths) - starts[-1])
         padding = chunk_frames - self._frames(last) if self.config.chunk_length else 0
+        scales: list[Tensor | None] = [None] * len(starts)
+        if self.config.normalize:
+            scales = list(scales_NB1)
         if return_dict is False:
             return codes_NBKT, scales, padding
         return EncodecEncoderOutput(codes_NBKT, scales, padding)
+
+    @overload
+    def decode(
+        self,
+        audio_codes: Tensor,
+        audio_scales: Sequence[Tensor | None] | Tensor | None,
+        padding_mask: Tensor | None = None,
+        return_dict: Literal[True] | None = None,
+        last_frame_pad_length: int | None = 0,
+    ) -> EncodecDecoderOutput: ...
+
+    @overload
+    def decode(
+        self,
+        audio_codes: Tensor,
+        audio_scales: Sequence[Tensor | None] | Tensor | None,
+        padding_mask: Tensor | None = None,
+        *,
+        return_dict: Literal[False],
+        last_frame_pad_length: int | None = 0,
+    ) -> tuple[Tensor]: ...
 
     def decode(
         self,
@@ -190,13 +240,14 @@ class EncodecModel(nn.Module):
             shape = (input_values.shape[0], input_values.shape[-1])
             padding_mask = input_values.new_ones(shape, dtype=torch.bool)
         if audio_codes is None:
-            audio_codes, audio_scales, last_frame_pad_length = self.encode(  # type: ignore[misc]
-                input_values, padding_mask, bandwidth, return_dict=False
-            )
-        assert audio_codes is not None
-        (audio,) = self.decode(  # type: ignore[misc]
-            audio_codes, audio_scales, padding_mask, False, last_frame_pad_length
-        )
+            encoded = self.encode(input_values, padding_mask, bandwidth)
+            audio_codes, audio_scales, last_frame_pad_length = encoded.to_tuple()
+        audio = self.decode(
+            audio_codes,
+            audio_scales,
+            padding_mask,
+            last_frame_pad_length=last_frame_pad_length,
+        ).audio_values
         return (audio_codes, audio) if return_dict is False else EncodecOutput(audio_codes, audio)
 
     def _layout(self, lengths: Sequence[int], padded: int) -> tuple[range, int]:

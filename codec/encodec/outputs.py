@@ -1,4 +1,4 @@
-"""What `EncodecModel` returns: fields by name, by key or by position, as transformers users expect."""
+"""What `EncodecModel` returns: fields by name, key or position, as transformers users expect."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -9,25 +9,25 @@ from torch import Tensor
 
 @dataclass
 class ModelOutput:
-    """Fields that are None are left out of keys and positions."""
+    """Values by attribute, by key and by position; iterating gives the keys."""
 
     def to_tuple(self) -> tuple[Any, ...]:
-        """The values that are there, in order."""
-        return tuple(self[key] for key in self.keys())
+        """The values in order."""
+        return tuple(getattr(self, key) for key in self.keys())
 
     def keys(self) -> tuple[str, ...]:
-        """The names of the values that are there."""
-        return tuple(f.name for f in fields(self) if getattr(self, f.name) is not None)
+        """The names of the values."""
+        return tuple(field.name for field in fields(self))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
 
     def __getitem__(self, key: str | int | slice) -> Any:
-        if isinstance(key, str):
-            if key not in self.keys():
-                raise KeyError(key)
-            return getattr(self, key)
-        return self.to_tuple()[key]
+        if not isinstance(key, str):
+            return self.to_tuple()[key]
+        if key not in self.keys():
+            raise KeyError(key)
+        return getattr(self, key)
 
 
 @dataclass
@@ -40,21 +40,21 @@ class EncodecEncoderOutput(ModelOutput):
         last_frame_pad_length: frames of padding in the last chunk.
     """
 
-    audio_codes: Tensor | None = None
-    audio_scales: Sequence[Tensor | None] | None = None
-    last_frame_pad_length: int | None = None
+    audio_codes: Tensor
+    audio_scales: Sequence[Tensor | None]
+    last_frame_pad_length: int
 
 
 @dataclass
 class EncodecDecoderOutput(ModelOutput):
     """Decoded audio, float [B, C, S]."""
 
-    audio_values: Tensor | None = None
+    audio_values: Tensor
 
 
 @dataclass
 class EncodecOutput(ModelOutput):
-    """Codes and the audio decoded from them."""
+    """Codes, and the audio decoded from them."""
 
-    audio_codes: Tensor | None = None
-    audio_values: Tensor | None = None
+    audio_codes: Tensor
+    audio_values: Tensor

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 PREEMPHASIS = 0.9
 LOG_FLOOR = 1e-3  # relative to the level of the excerpt
+NOISE_FLOOR = 0.01  # relative to the power of the excerpt: a ratio of 20 dB
 
 
 def mel_filterbank(sample_rate: int, n_fft: int, num_bands: int) -> Tensor:
@@ -61,19 +62,18 @@ class MelLoss(nn.Module):
 
 
 def waveform_loss(wanted_BS: Tensor, found_BS: Tensor) -> Tensor:
-    """Mean absolute difference of the waveforms, plain and pre-emphasized, relative to their level.
+    """How far the waveforms are apart, relative to their level; 0 where they are equal.
 
-    Pre-emphasis lifts the consonants, which carry little energy and most of the meaning.
+    Two terms. The mean absolute difference of the pre-emphasized waveforms: pre-emphasis lifts the
+    consonants, which carry little energy and most of the meaning. And the logarithm of the noise,
+    which is the signal-to-noise ratio in nepers, saturating at `NOISE_FLOOR`.
     """
-    return 0.5 * (
-        _relative_difference(wanted_BS, found_BS)
-        + _relative_difference(_emphasized(wanted_BS), _emphasized(found_BS))
-    )
-
-
-def _relative_difference(wanted_BS: Tensor, found_BS: Tensor) -> Tensor:
+    error_B = (wanted_BS - found_BS).square().mean(dim=1)
+    power_B = wanted_BS.square().mean(dim=1).clamp(min=1e-8)
+    noise = (error_B / power_B / NOISE_FLOOR).log1p().mean()
+    wanted_BS, found_BS = _emphasized(wanted_BS), _emphasized(found_BS)
     level_B = wanted_BS.abs().mean(dim=1).clamp(min=1e-4)
-    return ((wanted_BS - found_BS).abs().mean(dim=1) / level_B).mean()
+    return noise + ((wanted_BS - found_BS).abs().mean(dim=1) / level_B).mean()
 
 
 def _emphasized(x_BS: Tensor) -> Tensor:

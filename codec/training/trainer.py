@@ -28,14 +28,14 @@ from codec.training.losses import MelLoss, waveform_loss
 class TrainingConfig:
     """How long and how fast to train."""
 
-    imitate_steps: int = 500
-    continuous_steps: int = 2000
-    quantized_steps: int = 12000
+    imitate_steps: int = 800
+    continuous_steps: int = 2800
+    quantized_steps: int = 11000
     batch_size: int = 12
     continuous_rate: float = 1.5e-3
-    quantized_rate: float = 6e-4
+    quantized_rate: float = 1e-3
     final_rate_ratio: float = 0.02  # of the rate at the end of the cosine
-    mel_weight: float = 1.0
+    mel_weight: float = 0.5
     waveform_weight: float = 1.0
     commitment_weight: float = 0.25
     kmeans_vectors_per_entry: int = 40
@@ -135,7 +135,7 @@ class Trainer:
         return decoded_BCS[:, 0].float()
 
     def _reconstruction_loss(self, wanted_BS: Tensor, found_BS: Tensor) -> Tensor:
-        mel = self._mel(wanted_BS, found_BS)
+        mel: Tensor = self._mel(wanted_BS, found_BS)
         waveform = waveform_loss(wanted_BS, found_BS)
         error_B = (wanted_BS - found_BS).square().sum(1)
         snr = 10 * (wanted_BS.square().sum(1) / error_B.clamp(min=1e-9) + 1e-9).log10()
@@ -210,7 +210,7 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_gradient_norm)
         self._optimizer.step()
 

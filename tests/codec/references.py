@@ -8,9 +8,9 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import encodec
 import torch
 import transformers
+from encodec.model import EncodecModel as MetaModel
 from torch import Tensor
 
 from codec.encodec import EncodecConfig, EncodecModel
@@ -26,7 +26,7 @@ class References:
 
     ours: EncodecModel
     theirs: transformers.EncodecModel
-    meta: encodec.EncodecModel
+    meta: MetaModel
 
     @property
     def config(self) -> EncodecConfig:
@@ -56,7 +56,7 @@ def write_meta_file(model: torch.nn.Module, folder: Path, stem: str) -> Path:
     return plain.rename(folder / f"{stem}-{digest[:8]}.th")
 
 
-def _random_meta_model(config: EncodecConfig) -> encodec.EncodecModel:
+def _random_meta_model(config: EncodecConfig) -> MetaModel:
     torch.manual_seed(1)
     with warnings.catch_warnings():  # the reference is older than torch's present weight norm
         warnings.simplefilter("ignore", FutureWarning)
@@ -140,8 +140,8 @@ def codebooks_of(model: EncodecModel) -> list[Tensor]:
     return [model.quantizer[k].embed for k in range(len(model.quantizer))]
 
 
-def _meta_model(config: EncodecConfig) -> encodec.EncodecModel:
-    model: encodec.EncodecModel = encodec.EncodecModel._get_model(
+def _meta_model(config: EncodecConfig) -> MetaModel:
+    model: MetaModel = MetaModel._get_model(
         list(config.target_bandwidths),
         config.sampling_rate,
         config.audio_channels,

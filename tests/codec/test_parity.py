@@ -3,20 +3,19 @@
 The checks are functions, so that the last tests can show that each would fail for a wrong model.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import encodec.utils
 import pytest
 import torch
 from torch import Tensor, nn
 
-from codec.encodec import EncodecFeatureExtractor
-from codec.encodec import chunking, conv, model
+from codec.encodec import EncodecEncoderOutput, EncodecFeatureExtractor, chunking, conv, model
 from codec.encodec.lstm import EncodecLSTM
 from tests.codec.conftest import Clip
 from tests.codec.references import References, assert_close, assert_codes_agree, codebooks_of
 
-# One sample; a hop and its neighbours; a chunk of 48 kHz and its neighbours; ten seconds and theirs.
+# One sample; a hop, a chunk and ten seconds, each with its neighbours.
 LENGTHS = {
     "24khz": (1, 2, 319, 320, 321, 23999, 24000, 24001, 239_999, 240_000, 240_001),
     "48khz": (1, 2, 319, 320, 321, 47_519, 47_520, 47_521, 47_999, 48_000, 48_001, 95_521, 480_001),
@@ -46,7 +45,7 @@ def check_codes(refs: References, audio_CS: Tensor, bandwidth: float) -> float:
         frames = codes_BKT.shape[-1]
         chunk_BCS = _chunk(refs, audio_CS, n)
         if scale_B1 is not None:
-            assert_close(ours.audio_scales[n], scale_B1, f"scale of chunk {n}")
+            assert_close(_scale(ours, n), scale_B1, f"scale of chunk {n}")
             chunk_BCS = chunk_BCS / scale_B1[..., None]
         latent_BDT = refs.meta.encoder(chunk_BCS)
         ours_KT = ours.audio_codes[n, 0, :, :frames]
@@ -86,11 +85,17 @@ def check_padded_batch(refs: References, clips: list[Tensor], bandwidth: float) 
         for n, (codes_BKT, scale_B1) in enumerate(refs.meta.encode(audio_CS[None])):
             chunk_BCS = _chunk(refs, audio_CS, n)
             if scale_B1 is not None:
-                assert_close(ours.audio_scales[n][row], scale_B1[0], f"scale {n} of {row}")
+                assert_close(_scale(ours, n)[row], scale_B1[0], f"scale {n} of {row}")
                 chunk_BCS = chunk_BCS / scale_B1[..., None]
             latent_DT = refs.meta.encoder(chunk_BCS)[0]
             ours_KT = ours.audio_codes[n, row, :, : codes_BKT.shape[-1]]
             assert_codes_agree(ours_KT, codes_BKT[0], latent_DT, codebooks_of(refs.ours))
+
+
+def _scale(encoded: EncodecEncoderOutput, n: int) -> Tensor:
+    scale_B1 = encoded.audio_scales[n]
+    assert scale_B1 is not None
+    return scale_B1
 
 
 def _chunk(refs: References, audio_CS: Tensor, n: int) -> Tensor:
@@ -105,7 +110,7 @@ def _audio(clip: Clip, refs: References, kind: str, num_samples: int) -> Tensor:
 
 
 @pytest.fixture(autouse=True)
-def _no_gradients():
+def _no_gradients() -> Iterator[None]:
     with torch.no_grad():
         yield
 
@@ -183,7 +188,7 @@ class TestTheChecksFailFor:
         refs = references("24khz")
         pad = nn.functional.pad
         monkeypatch.setattr(
-            conv, "pad_end_aware", lambda x, left, right, mode: pad(x, (left, right))
+            conv, "pad_end_aware", lambda x, left, right, _mode: pad(x, (left, right))
         )
         with pytest.raises(AssertionError, match="latent"):
             check_networks(refs, _audio(clip, refs, "speech", 24_001))
@@ -209,7 +214,7 @@ class TestTheChecksFailFor:
         self, references: Refs, clip: Clip, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         refs = references("48khz")
-        monkeypatch.setattr(model, "_true_lengths", lambda mask, x: [x.shape[-1]] * len(x))
+        monkeypatch.setattr(model, "_true_lengths", lambda _mask, x: [x.shape[-1]] * len(x))
         with pytest.raises(AssertionError, match="scale"):
             check_padded_batch(
                 refs, [_audio(clip, refs, "speech", n) for n in (60_000, 9_000)], 6.0

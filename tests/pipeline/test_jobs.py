@@ -1,0 +1,130 @@
+"""The commands of the README, typed exactly so, in processes of their own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.pipeline.audio_files import write_corpus
+from tokenize_pipeline.commit import RunFolder
+from tokenize_pipeline.schema import read_part
+
+ENVIRONMENT = {
+    **os.environ,
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+}
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    return write_corpus(tmp_path / "corpus")
+
+
+def test_the_name_of_the_job_hides_no_standard_module(tmp_path: Path) -> None:
+    """`import torch` needs the standard library's `tokenize`."""
+    command = ["python", "jobs/tokenize.py", "nowhere", "--output", str(tmp_path / "out")]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == "tokenize-pipeline: source does not exist: nowhere\n"
+    assert not (tmp_path / "out").exists()
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster in processes of its own."""
+
+    dashboard: str
+    folder: Path
+
+    def shipped(self) -> set[str]:
+        """What the working directories that jobs brought along hold, one level deep."""
+        found = self.folder.glob("session_*/runtime_resources/working_dir_files/*/*")
+        return {path.name for path in found}
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """`ray start` on ports of its own; ended by its process group."""
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # paths of sockets are short
+    port, dashboard_port = free_ports(2)
+    command = [
+        *("ray", "start", "--head", "--block", f"--port={port}", "--num-cpus=2"),
+        *(f"--dashboard-port={dashboard_port}", f"--temp-dir={folder}"),
+        *("--disable-usage-stats", "--node-ip-address=127.0.0.1"),
+    ]
+    log = (folder / "start.log").open("wb")
+    with (
+        log,
+        subprocess.Popen(
+            command, env=ENVIRONMENT, stdout=log, stderr=log, start_new_session=True
+        ) as process,
+    ):
+        try:
+            wait_for_port(dashboard_port, process)
+            yield Cluster(f"http://127.0.0.1:{dashboard_port}", folder)
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(timeout=3)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        assert process.poll() is None, "the cluster did not start"
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    pytest.fail("the dashboard of the cluster did not answer")
+
+
+def test_ray_job_submit(cluster: Cluster, corpus: Path, codec_folder: Path, tmp_path: Path) -> None:
+    checkout, output = tmp_path / "checkout", tmp_path / "out"
+    for name in ("codec", "tokenize_pipeline", "jobs"):
+        shutil.copytree(REPOSITORY / name, checkout / name)
+    shutil.copy(REPOSITORY / ".gitignore", checkout)
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "large").write_bytes(b"x")
+    command = [
+        *("ray", "job", "submit", "--address", cluster.dashboard, "--working-dir", ".", "--"),
+        *("python", "jobs/tokenize.py", str(corpus), "--output", str(output)),
+        *("--codec", str(codec_folder), "--max-rejected", "0.5"),
+    ]
+    done = subprocess.run(
+        command, cwd=checkout, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "8/8 recordings, " in done.stdout
+    assert "6 rows, 0.00 hours, 2 (1 empty, 1 undecodable) rejected of 8" in done.stdout
+    rows = [row for url in RunFolder(str(output)).part_urls() for row in read_part(url)]
+    assert len(rows) == 6
+    assert {"codec", "tokenize_pipeline", "jobs"} <= cluster.shipped()
+    assert ".venv" not in cluster.shipped()

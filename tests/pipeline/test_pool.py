@@ -1,0 +1,110 @@
+"""Shards survive their workers; those that cannot be done are given up while the others go on."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+
+from tests.pipeline.faulty_workers import FaultyWorker
+from tokenize_pipeline import pool
+from tokenize_pipeline.config import TokenizeConfig
+from tokenize_pipeline.errors import ConfigurationError, RunFailedError
+from tokenize_pipeline.pool import FailedShard, ShardPool
+from tokenize_pipeline.progress import Tally
+from tokenize_pipeline.records import CommitRecord, Shard, SourceItem
+
+
+def shards(*faults: str) -> list[Shard]:
+    """Shards whose first item says what happens; later ones are larger."""
+    return [
+        Shard(index, f"{index:010x}", (SourceItem(fault, f"/{index}", 100 * index, ""),))
+        for index, fault in enumerate(faults)
+    ]
+
+
+def run(
+    config: TokenizeConfig, planned: list[Shard], ticks: list[Tally] | None = None
+) -> dict[int, CommitRecord | FailedShard]:
+    outcomes: dict[int, CommitRecord | FailedShard] = {}
+    keep = [] if ticks is None else ticks
+    for outcome in ShardPool(config, planned).run(keep.append):
+        index = outcome.shard if isinstance(outcome, CommitRecord) else outcome.shard.index
+        assert index not in outcomes, "a shard was reported twice"
+        outcomes[index] = outcome
+    return outcomes
+
+
+@pytest.fixture
+def config(ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TokenizeConfig:
+    monkeypatch.setattr(pool, "Worker", FaultyWorker)
+    return TokenizeConfig(("x",), str(tmp_path), workers=2)
+
+
+def test_dead_workers_are_replaced_and_what_always_fails_is_given_up(
+    config: TokenizeConfig,
+) -> None:
+    """All in one run, so that faults fall upon workers that others' faults have replaced."""
+    faults = ("slow", "exit once", "kill", "sys.exit once", "unpicklable once", "failure")
+    ticks: list[Tally] = []
+    outcomes = run(config, shards(*faults), ticks)
+    done = [outcome for outcome in outcomes.values() if isinstance(outcome, CommitRecord)]
+    assert {record.shard: record.attempts for record in done} == {0: 1, 1: 2, 3: 2, 4: 2}
+    given_up = [outcome for outcome in outcomes.values() if isinstance(outcome, FailedShard)]
+    causes = {failed.shard.index: failed.cause for failed in given_up}
+    assert causes.keys() == {2, 5}
+    assert {failed.attempts for failed in given_up} == {pool.MAX_ATTEMPTS} == {3}
+    assert causes[2].startswith("ActorDiedError: The actor died")
+    assert causes[5] == "RuntimeError: a bad shard (shard.py, line 1)"
+    assert not any("\n" in cause for cause in causes.values())
+    assert any(tick.samples for tick in ticks), "progress inside a shard was not seen"
+
+
+def test_the_largest_shards_come_first(config: TokenizeConfig, tmp_path: Path) -> None:
+    one_worker = TokenizeConfig(("x",), str(tmp_path), workers=1)
+    run(one_worker, shards("none", "none", "none", "none"))
+    assert (tmp_path / "order.txt").read_text().split("\n")[:4] == ["3 1", "2 1", "1 1", "0 1"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "cause"),
+    [("no start", "CheckpointError: no such weights"), ("dies at start", "ActorDiedError")],
+)
+def test_workers_that_cannot_start_end_the_run(
+    config: TokenizeConfig, tmp_path: Path, codec: str, cause: str
+) -> None:
+    bad = TokenizeConfig(("x",), str(tmp_path), codec=codec, workers=2)
+    with pytest.raises(RunFailedError, match=f"no worker can be started: {cause}"):
+        run(bad, shards("none"))
+
+
+@pytest.mark.parametrize(
+    ("cluster", "values", "room"),
+    [
+        ({"CPU": 8.0}, {}, (0, 8)),
+        ({"CPU": 8.0}, {"cpus_per_worker": 3.0}, (0, 2)),
+        ({"CPU": 8.0}, {"workers": 3}, (0, 3)),
+        ({"CPU": 200.0}, {}, (0, 100)),
+        ({"CPU": 64.0, "GPU": 4.0}, {}, (1, 4)),
+        ({"CPU": 64.0, "GPU": 4.0}, {"gpus_per_worker": 0.5}, (0.5, 8)),
+        ({"CPU": 2.0, "GPU": 4.0}, {}, (1, 2)),
+        ({"CPU": 64.0, "GPU": 4.0}, {"gpus_per_worker": 0.0}, (0, 64)),
+    ],
+)
+def test_workers_fill_the_cluster_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+    cluster: dict[str, float],
+    values: dict[str, Any],
+    room: tuple[float, int],
+) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: cluster)
+    config = TokenizeConfig(("x",), "out", **values)
+    assert pool._room(config, num_shards=100) == room
+
+
+def test_a_cluster_without_room_for_a_worker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    config = TokenizeConfig(("x",), "out", gpus_per_worker=1.0)
+    message = "a worker needs 1 CPUs and 1 GPUs; the cluster has 2 and 0"
+    with pytest.raises(ConfigurationError, match=message):
+        pool._room(config, num_shards=1)

@@ -1,0 +1,46 @@
+"""What a recording may be: limits that only damaged and hostile files pass.
+
+Dimension key: C channels, S samples.
+"""
+
+import math
+
+from torch import Tensor
+
+from tokenize_pipeline.errors import AudioError
+
+MAX_SECONDS = 24 * 3600.0  # longest recording
+MAX_CHANNELS = 64
+MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000  # Hz
+MAX_LEVEL = 100.0  # 40 dB over full scale
+
+
+def check_format(sample_rate: int, channels: int) -> None:
+    """Refuse what only a damaged or hostile header declares."""
+    if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
+        wanted = f"{MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz"
+        raise AudioError("unsupported", f"sample rate of {sample_rate} Hz; {wanted} is supported")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise AudioError("unsupported", f"{channels} channels; 1 to {MAX_CHANNELS} are supported")
+
+
+def check_length(num_samples: int, sample_rate: int) -> None:
+    """Refuse recordings without end."""
+    if num_samples > MAX_SECONDS * sample_rate:
+        raise AudioError("too_long", f"longer than {MAX_SECONDS / 3600:g} hours")
+
+
+def check_level(audio_CS: Tensor) -> None:
+    """Refuse samples that no codec should see."""
+    peak = audio_CS.abs().max().item()  # NaN if any sample is
+    if not math.isfinite(peak):
+        raise AudioError("non_finite", "it holds samples that are NaN or infinite")
+    if peak > MAX_LEVEL:
+        raise AudioError("absurd_level", f"peak of {peak:g}; full scale is 1")
+
+
+def check_complete(num_samples: int, declared_samples: int | None) -> None:
+    """Refuse recordings that end before the length their header declares."""
+    if declared_samples is not None and num_samples < declared_samples:
+        detail = f"{num_samples} samples decoded of {declared_samples} declared"
+        raise AudioError("truncated", detail)

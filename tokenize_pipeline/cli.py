@@ -1,0 +1,247 @@
+"""The command line: `tokenize-pipeline tokenize` and `tokenize-pipeline verify`."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from codec import CodecError, list_codecs
+from tokenize_pipeline.config import (
+    DEFAULT_CODEBOOKS,
+    DEFAULT_CODEC,
+    DEFAULT_MAX_REJECTED,
+    TokenizeConfig,
+)
+from tokenize_pipeline.driver import Run, check_limits, prepare, tokenize
+from tokenize_pipeline.errors import ConfigurationError, PipelineError
+from tokenize_pipeline.summary import RunSummary
+from tokenize_pipeline.verify import DEFAULT_FRACTION, verify_run
+
+_EXIT_CODES = """\
+exit codes:
+  0  done
+  1  failed; run the same command again to resume
+  2  usage or configuration error; nothing was written
+  3  finished, but past a limit: rejected recordings, or verification
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: arguments without the name of the program; those of the process when None.
+
+    Returns:
+        The exit code; the help text lists them.
+    """
+    arguments = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _stop)
+    command: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return command(arguments)
+    except CodecError as error:
+        return _fail(str(error), ConfigurationError.exit_code)
+    except PipelineError as error:
+        return _fail(str(error), error.exit_code)
+    except (KeyboardInterrupt, SystemExit):
+        return _fail("stopped; run the same command again to resume", 1)
+
+
+def _tokenize(arguments: argparse.Namespace) -> int:
+    run = prepare(_config(arguments))
+    _print_lines(_plan_lines(run))
+    if run.config.dry_run:
+        return 0
+    summary = tokenize(run)
+    _print_lines(_summary_lines(run, summary))
+    check_limits(run, summary)
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    result = verify_run(
+        arguments.output,
+        fraction=arguments.fraction,
+        deep=arguments.deep,
+        report=arguments.report,
+    )
+    _print_lines(result.summary_lines())
+    return result.exit_code
+
+
+def _config(arguments: argparse.Namespace) -> TokenizeConfig:
+    values = {name: value for name, value in vars(arguments).items() if name != "run"}
+    return TokenizeConfig(**{**values, "sources": tuple(values["sources"])})
+
+
+def _plan_lines(run: Run) -> list[str]:
+    size_bytes = sum(shard.size_bytes for shard in run.shards)
+    return [
+        f"{run.recordings} recordings, {size_bytes / 1e6:.1f} MB, in {len(run.shards)} shards",
+        f"{run.spec.name}, {run.identity['num_codebooks']} codebooks -> {run.folder.url}",
+    ]
+
+
+def _summary_lines(run: Run, summary: RunSummary) -> list[str]:
+    return [
+        f"{summary.rows} rows, {summary.seconds / 3600:.2f} hours, "
+        f"{summary.rejected_text()} rejected of {summary.recordings} recordings",
+        f"tokens in {run.folder.url}",
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tokenize-pipeline",
+        description="Turn audio into datasets of neural codec tokens, and verify them.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_tokenize(commands)
+    _add_verify(commands)
+    return parser
+
+
+def _add_tokenize(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "tokenize",
+        help="encode audio into a dataset of tokens",
+        description="Encode audio into a dataset of tokens. The same command again resumes.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=_tokenize)
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SOURCE",
+        help="audio file, folder (searched to the bottom) or glob; a path or any fsspec URL",
+    )
+    parser.add_argument("--output", required=True, metavar="URL", help="where the dataset goes")
+    _add_codec_options(parser.add_argument_group("codec"))
+    _add_run_options(parser.add_argument_group("run"))
+    _add_cluster_options(parser.add_argument_group("cluster"))
+
+
+def _add_codec_options(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--codec",
+        default=DEFAULT_CODEC,
+        metavar="NAME",
+        help=f"one of {', '.join(list_codecs())}, or path or hub id of a checkpoint "
+        "(default: %(default)s)",
+    )
+    size = group.add_mutually_exclusive_group()
+    size.add_argument(
+        "--bandwidth",
+        dest="bandwidth_kbps",
+        type=float,
+        metavar="KBPS",
+        help="one of the bandwidths of the codec",
+    )
+    size.add_argument(
+        "--num-codebooks",
+        type=int,
+        metavar="K",
+        help=f"codebooks to make (default: {DEFAULT_CODEBOOKS}, or all if the codec has fewer)",
+    )
+    group.add_argument(
+        "--chunk-seconds",
+        type=float,
+        metavar="S",
+        help="length of a chunk (default, here and for the next two: the checkpoint's own)",
+    )
+    group.add_argument(
+        "--overlap", type=float, metavar="F", help="fraction of a chunk that the next repeats"
+    )
+    group.add_argument(
+        "--normalize",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="divide every chunk by its own scale",
+    )
+
+
+def _add_run_options(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--row-seconds",
+        type=float,
+        metavar="S",
+        help="cut long recordings into rows of at most S seconds, on frame boundaries; their ids "
+        "end in #000000, #000001, ... (default: one row a recording)",
+    )
+    group.add_argument(
+        "--max-rejected",
+        type=float,
+        default=DEFAULT_MAX_REJECTED,
+        metavar="F",
+        help="exit with 3 if more than this fraction of recordings was rejected "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", help="print the plan and stop; nothing is written"
+    )
+
+
+def _add_cluster_options(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="(default: as many as the cluster has room for)",
+    )
+    group.add_argument(
+        "--gpus-per-worker",
+        type=float,
+        metavar="G",
+        help="(default: 1 where the cluster has GPUs, else 0)",
+    )
+    group.add_argument(
+        "--cpus-per-worker", type=float, default=1.0, metavar="C", help="(default: %(default)s)"
+    )
+    group.add_argument(
+        "--address",
+        metavar="ADDRESS",
+        help="Ray cluster: auto (the one running on this machine), local (one of our own), "
+        "ray://host:port or host:port (default: that of the Ray job we run in, else local)",
+    )
+
+
+def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "verify",
+        help="check a dataset of tokens and decode a sample of it",
+        description="Check every row of a dataset, decode a sample and compare it with its source.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=_verify)
+    parser.add_argument("output", metavar="OUTPUT", help="where the dataset is")
+    parser.add_argument(
+        "--fraction",
+        type=float,
+        default=DEFAULT_FRACTION,
+        metavar="F",
+        help="of the rows of each shard to decode (default: %(default)s)",
+    )
+    parser.add_argument("--deep", action="store_true", help="decode every row")
+    parser.add_argument(
+        "--report", metavar="FILE.html", help="where the report goes (default: OUTPUT/report.html)"
+    )
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    print("\n".join(lines), flush=True)
+
+
+def _fail(message: str, exit_code: int) -> int:
+    print(f"tokenize-pipeline: {' '.join(message.split())}", file=sys.stderr)
+    return exit_code
+
+
+def _stop(signal_number: int, _frame: FrameType | None) -> None:
+    """Unwind as on an interrupt, so that workers and clusters end."""
+    sys.exit(128 + signal_number)

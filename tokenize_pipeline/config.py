@@ -1,0 +1,98 @@
+"""What a run was asked to do, as one value."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from codec.base import CodecSpec
+from tokenize_pipeline.errors import ConfigurationError
+
+DEFAULT_CODEBOOKS = 8  # or all a codec has, where it has fewer
+DEFAULT_CODEC = "encodec_24khz"
+DEFAULT_MAX_REJECTED = 0.01
+
+
+@dataclass(frozen=True)
+class TokenizeConfig:
+    """Everything the user can choose. Filled by the command line; raises on what cannot be.
+
+    Raises:
+        ConfigurationError: a value is out of its range, or two contradict each other.
+    """
+
+    sources: tuple[str, ...]
+    output: str
+    codec: str = DEFAULT_CODEC
+    bandwidth_kbps: float | None = None
+    num_codebooks: int | None = None  # see `codebooks`
+    chunk_seconds: float | None = None  # None, here and in the next two: the checkpoint's own
+    overlap: float | None = None  # fraction of a chunk
+    normalize: bool | None = None
+    row_seconds: float | None = None  # None: one row a recording
+    max_rejected: float = DEFAULT_MAX_REJECTED  # fraction of recordings
+    workers: int | None = None  # None: as many as the cluster has room for
+    gpus_per_worker: float | None = None  # None: 1 where the cluster has GPUs, else 0
+    cpus_per_worker: float = 1.0
+    address: str | None = None  # of the Ray cluster
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise ConfigurationError("no source given")
+        if self.bandwidth_kbps is not None and self.num_codebooks is not None:
+            raise ConfigurationError("give --bandwidth or --num-codebooks, not both")
+        _check_positive("--row-seconds", self.row_seconds)
+        _check_positive("--chunk-seconds", self.chunk_seconds)
+        _check_positive("--workers", self.workers)
+        _check_positive("--cpus-per-worker", self.cpus_per_worker)
+        _check_fraction("--max-rejected", self.max_rejected)
+        _check_fraction("--overlap", self.overlap)
+        if self.gpus_per_worker is not None and self.gpus_per_worker < 0:
+            got = f"{self.gpus_per_worker:g}"
+            raise ConfigurationError(f"--gpus-per-worker must not be negative, got {got}")
+
+    def codec_options(self) -> dict[str, Any]:
+        """Arguments of `load_codec` that were given, besides the name."""
+        arguments = {
+            "chunk_seconds": self.chunk_seconds,
+            "overlap": self.overlap,
+            "normalize": self.normalize,
+        }
+        return {name: value for name, value in arguments.items() if value is not None}
+
+    def codebooks(self, spec: CodecSpec) -> int:
+        """Codebooks to make: those asked for, else the smaller of 8 and what the codec has.
+
+        Raises:
+            UnsupportedBandwidthError: the codec has no such bandwidth or number of codebooks.
+        """
+        if self.bandwidth_kbps is not None:
+            return spec.codebooks_for_bandwidth(self.bandwidth_kbps)
+        if self.num_codebooks is not None:
+            return spec.check_num_codebooks(self.num_codebooks)
+        return min(DEFAULT_CODEBOOKS, spec.num_codebooks)
+
+    def row_frames(self, spec: CodecSpec) -> int | None:
+        """Frames of a full row; None for one row a recording.
+
+        Raises:
+            ConfigurationError: the codec works in chunks, whose overlap rows would break.
+        """
+        if self.row_seconds is None:
+            return None
+        if spec.chunk_samples is not None:
+            seconds = spec.chunk_samples / spec.sample_rate
+            raise ConfigurationError(
+                f"--row-seconds cannot be used with {spec.name}, which works in overlapping chunks "
+                f"of {seconds:g} s: rows would break them"
+            )
+        return max(1, int(self.row_seconds * spec.sample_rate / spec.hop_samples))
+
+
+def _check_positive(option: str, value: float | None) -> None:
+    if value is not None and not value > 0:
+        raise ConfigurationError(f"{option} must be greater than 0, got {value:g}")
+
+
+def _check_fraction(option: str, value: float | None) -> None:
+    if value is not None and not 0 <= value <= 1:
+        raise ConfigurationError(f"{option} must lie within 0 and 1, got {value:g}")

@@ -1,0 +1,70 @@
+"""What can go wrong in the pipeline, as one tree.
+
+PipelineError
+├── ConfigurationError      what was asked for cannot be done; nothing was written      exit code 2
+├── RunFailedError          the run stopped; the same command resumes it                exit code 1
+│   └── DamagedOutputError  a file of the output is missing, damaged or not ours
+├── LimitExceededError      the run finished, but past a limit that the user set        exit code 3
+└── AudioError              one recording cannot become tokens; it becomes a rejected row
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+# Why a recording was rejected. The words are stable: they stand in rejected.parquet.
+REJECTION_CODES: Mapping[str, str] = MappingProxyType(
+    {
+        "undecodable": "no decoder could read it, or one stopped in the middle",
+        "unreadable": "the file could not be opened: gone, a folder, or not permitted",
+        "empty": "it holds no audio samples",
+        "truncated": "it ends before the length or the end mark its container declares",
+        "too_long": "it is longer than the cap on one recording",
+        "non_finite": "it holds samples that are NaN or infinite",
+        "absurd_level": "it holds samples far beyond full scale",
+        "unsupported": "its sample rate or number of channels is outside what we read",
+    }
+)
+
+
+class PipelineError(Exception):
+    """Root of every error that `tokenize_pipeline` raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigurationError(PipelineError):
+    """What was asked for cannot be done. Raised before anything is written."""
+
+    exit_code = 2
+
+
+class RunFailedError(PipelineError):
+    """The run stopped before its end. Running the same command again resumes it."""
+
+
+class DamagedOutputError(RunFailedError):
+    """A file of the output is missing, damaged, or was not written by this program."""
+
+
+class LimitExceededError(PipelineError):
+    """The run finished, but past a limit that the user set."""
+
+    exit_code = 3
+
+
+class AudioError(PipelineError):
+    """One recording cannot become tokens.
+
+    Args:
+        code: one of `REJECTION_CODES`.
+        detail: what was found, for people.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.detail}"

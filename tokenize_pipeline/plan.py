@@ -1,0 +1,160 @@
+"""From sources to a fixed list of shards, and the identity that a run is resumed by.
+
+The same sources give the same shards, whatever the number of workers:
+
+    items, sorted by URL -> groups of ceil(items / 256), at least 8 and at most 1024, and of at most
+    1 GiB -> shards, numbered in order
+
+The identity says what decides the codes. A run is resumed only by an equal one. Versions of the
+libraries that compute samples and codes (torch, soundfile, av) are part of it: another version may
+differ in the last bit, and a code is an argmin. Other versions are recorded for people.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from codec.base import CodecSpec
+from tokenize_pipeline import storage
+from tokenize_pipeline.config import TokenizeConfig
+from tokenize_pipeline.errors import ConfigurationError
+from tokenize_pipeline.records import Shard, SourceItem
+from tokenize_pipeline.sources import find_items
+
+FORMAT_VERSION = 1  # of the output, raised when resuming older outputs would go wrong
+TARGET_SHARDS = 256
+MIN_SHARD_ITEMS, MAX_SHARD_ITEMS = 8, 1024
+MAX_SHARD_BYTES = 1 << 30
+
+_DECIDING_PACKAGES = ("torch", "soundfile", "av")
+_OTHER_PACKAGES = ("tokenize-pipeline", "numpy", "pyarrow", "ray")
+
+
+def plan_items(sources: Sequence[str]) -> list[SourceItem]:
+    """Items of all sources, sorted by URL, each file once, with unique ids.
+
+    Ids are paths relative to their source. Where two sources would give the same one, every id is
+    put behind the name of its source.
+
+    Raises:
+        ConfigurationError: a source is missing or empty, or ids cannot be told apart.
+    """
+    found = {source: find_items(source) for source in sources}
+    items = {item.url: item for source in reversed(sources) for item in found[source]}
+    if len({item.id for item in items.values()}) < len(items):
+        items = {
+            item.url: SourceItem(_with_source_name(item), item.url, item.size_bytes, item.version)
+            for item in items.values()
+        }
+        _check_unique(list(items.values()))
+    return [items[url] for url in sorted(items)]
+
+
+def plan_shards(items: Sequence[SourceItem], identity: Mapping[str, Any]) -> list[Shard]:
+    """Group items into shards; see the module for the rule."""
+    groups = list(_groups(items))
+    return [
+        Shard(index, _fingerprint(group, identity), group) for index, group in enumerate(groups)
+    ]
+
+
+def codec_identity(spec: CodecSpec, config: TokenizeConfig) -> dict[str, Any]:
+    """What decides the codes of a recording: the codec and how it is used."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "codec": json.loads(json.dumps(spec.to_dict())),
+        "codec_options": config.codec_options(),
+        "num_codebooks": config.codebooks(spec),
+        "row_frames": config.row_frames(spec),
+        "versions": _versions(_DECIDING_PACKAGES),
+    }
+
+
+def run_identity(codec: Mapping[str, Any], shards: Sequence[Shard]) -> dict[str, Any]:
+    """What run.json holds: what decides the codes, the plan, and for people the other versions."""
+    plan = {
+        "sha256": _hash([asdict(item) for shard in shards for item in shard.items]),
+        "items": sum(len(shard.items) for shard in shards),
+        "shards": len(shards),
+    }
+    other = {**_versions(_OTHER_PACKAGES), "python": platform.python_version()}
+    return {**codec, "plan": plan, "other_versions": other}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Keys in which two identities differ, as "key is A there and B here"; versions last."""
+    old_values, new_values = (dict(_flat(values)) for values in (old, new))
+    keys = [key for key in {**old_values, **new_values} if not key.startswith("other_versions")]
+    return [
+        f"{key} is {old_values.get(key)!r} there and {new_values.get(key)!r} here"
+        for key in sorted(keys)
+        if old_values.get(key) != new_values.get(key)
+    ]
+
+
+def changed_items(old: Sequence[Shard], new: Sequence[Shard]) -> str:
+    """In how many items two plans differ, in words; "" when in none."""
+    before, after = (
+        {item.url: item for shard in shards for item in shard.items} for shards in (old, new)
+    )
+    added, removed = len(after.keys() - before.keys()), len(before.keys() - after.keys())
+    changed = sum(before[url] != after[url] for url in before.keys() & after.keys())
+    counts = {"added": added, "removed": removed, "changed": changed}
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+
+
+def _with_source_name(item: SourceItem) -> str:
+    """The id behind the name of the folder that it is relative to."""
+    root = item.url.removesuffix(item.id).rstrip("/")
+    return f"{storage.name_of(root)}/{item.id}"
+
+
+def _check_unique(items: Sequence[SourceItem]) -> None:
+    first: dict[str, str] = {}
+    for item in items:
+        if first.setdefault(item.id, item.url) != item.url:
+            raise ConfigurationError(
+                f"two recordings would have the id {item.id!r}: {first[item.id]} and {item.url}; "
+                "give a folder above both as the source"
+            )
+
+
+def _groups(items: Sequence[SourceItem]) -> Iterator[tuple[SourceItem, ...]]:
+    per_shard = min(max(-(-len(items) // TARGET_SHARDS), MIN_SHARD_ITEMS), MAX_SHARD_ITEMS)
+    group: list[SourceItem] = []
+    size_bytes = 0
+    for item in items:
+        full = len(group) == per_shard or size_bytes + item.size_bytes > MAX_SHARD_BYTES
+        if group and full:
+            yield tuple(group)
+            group, size_bytes = [], 0
+        group.append(item)
+        size_bytes += item.size_bytes
+    if group:
+        yield tuple(group)
+
+
+def _fingerprint(items: Sequence[SourceItem], identity: Mapping[str, Any]) -> str:
+    return _hash([[asdict(item) for item in items], identity])[:10]
+
+
+def _hash(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    """Installed versions. What runs from a checkout without being installed has none."""
+    known = {name: list(importlib.metadata.distributions(name=name)) for name in packages}
+    return {name: found[0].version for name, found in known.items() if found}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

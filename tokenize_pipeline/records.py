@@ -1,0 +1,92 @@
+"""The values that flow through the pipeline: plain, frozen, cheap to send between processes.
+
+Dimension key: K codebooks, T frames.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class SourceItem:
+    """One file that a shard reads."""
+
+    id: str  # unique in the run; path relative to the source, with its extension
+    url: str
+    size_bytes: int
+    version: str  # etag or modification time; "" if unknown
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The unit of work, retry, commit and resume. Makes one part."""
+
+    index: int
+    fingerprint: str  # 10 hex digits of a hash of the items and of the run's identity
+    items: tuple[SourceItem, ...]
+
+    @property
+    def part_name(self) -> str:
+        """Name of the part, known before any work is done."""
+        return f"train-{self.index:06d}-{self.fingerprint}.parquet"
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all items together."""
+        return sum(item.size_bytes for item in self.items)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One audio item inside a shard, not yet read."""
+
+    id: str
+    source: str  # where it is, for people and for the verifier
+    name: str  # file name
+    open: Callable[[], BinaryIO]  # its bytes, seekable; the caller closes them
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """One row of a part: a recording, or a piece of one, as tokens."""
+
+    id: str
+    codes: NDArray[np.uint16]  # [K, T]
+    scales: NDArray[np.float32] | None  # [chunks]; None where the codec does not scale
+    num_frames: int
+    num_samples: int  # at the codec's rate
+    start_sample: int  # where the row begins in its recording, at the codec's rate
+    source: str
+    source_sample_rate: int  # Hz
+    source_channels: int
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RejectedRecording:
+    """A recording that made no tokens, and why."""
+
+    id: str
+    source: str
+    code: str  # one of errors.REJECTION_CODES
+    detail: str
+
+
+@dataclass(frozen=True)
+class CommitRecord:
+    """What became of a shard. Its existence in the run folder says that the shard is done."""
+
+    shard: int
+    part: str | None  # file name under data/; None for a shard that made no rows
+    recordings: int  # read, rejected ones included
+    rows: int
+    seconds: float  # of audio that became tokens
+    sha256: str | None  # of the part
+    size_bytes: int  # of the part
+    rejected: tuple[RejectedRecording, ...]
+    attempts: int

@@ -1,0 +1,44 @@
+"""What a run has made, added up from its commit records."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tokenize_pipeline.records import CommitRecord
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """Totals of all committed shards."""
+
+    recordings: int  # read, rejected ones included
+    rows: int
+    seconds: float  # of audio that became tokens
+    rejected_by_code: Mapping[str, int]  # most frequent first
+
+    @property
+    def rejected(self) -> int:
+        """Recordings that made no tokens."""
+        return sum(self.rejected_by_code.values())
+
+    @property
+    def rejected_fraction(self) -> float:
+        """Rejected ones among all recordings."""
+        return self.rejected / self.recordings if self.recordings else 0.0
+
+    def rejected_text(self) -> str:
+        """Like "3 (2 undecodable, 1 empty)"."""
+        counts = ", ".join(f"{count} {code}" for code, count in self.rejected_by_code.items())
+        return f"{self.rejected} ({counts})" if counts else "0"
+
+
+def summarize(commits: Iterable[CommitRecord]) -> RunSummary:
+    """Add up commit records, in any order."""
+    ordered = sorted(commits, key=lambda record: record.shard)
+    codes = Counter(item.code for record in ordered for item in record.rejected)
+    return RunSummary(
+        recordings=sum(record.recordings for record in ordered),
+        rows=sum(record.rows for record in ordered),
+        seconds=sum(record.seconds for record in ordered),
+        rejected_by_code=dict(sorted(codes.items(), key=lambda pair: (-pair[1], pair[0]))),
+    )

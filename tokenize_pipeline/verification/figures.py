@@ -1,0 +1,122 @@
+"""Pictures for the report, drawn without a plotting library: spectrograms and usage bars.
+
+Dimension key: C channels, F frequency bins, M mel bands, T frames, H height, W width.
+"""
+
+import base64
+import struct
+import zlib
+from functools import lru_cache
+from html import escape
+
+import numpy as np
+import torch
+import torchaudio.functional
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tokenize_pipeline.verification.code_statistics import CodebookStatistics
+
+SPECTROGRAM_HEIGHT = 112  # mel bands, one a pixel
+SPECTROGRAM_WIDTH = 440  # frames at most, one a pixel
+SPECTROGRAM_RANGE_DB = 72.0
+
+_WINDOW_SECONDS = 0.04
+_TRANSFORM_FACTOR = 4  # zero padding, so that every narrow band at the bottom holds a bin
+# Night blue to pale yellow; brightness grows evenly, so it also reads without colour.
+_COLOURS = ("#0d0b1f", "#2c1657", "#6a1f73", "#ab3168", "#e2574e", "#f8935a", "#fdd088", "#fdf6d2")
+
+
+def spectrograms(original_CS: Tensor, decoded_CS: Tensor, sample_rate: int) -> tuple[bytes, bytes]:
+    """PNG images of two signals, equally bright where they are equally loud.
+
+    Time runs to the right, mel-spaced frequency from 0 Hz upwards to half the rate.
+    """
+    powers = [_band_power(audio_CS, sample_rate) for audio_CS in (original_CS, decoded_CS)]
+    loudest = max(1e-10, *(float(power_MT.max()) for power_MT in powers))
+    first, second = (_picture(power_MT / loudest) for power_MT in powers)
+    return first, second
+
+
+def data_uri(media_type: str, data: bytes) -> str:
+    """`data` as a URI that needs no network."""
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def usage_bars(statistics: CodebookStatistics, title: str) -> str:
+    """SVG of how often the entries of a codebook are used, most used ones on the left."""
+    highest = max(statistics.usage)
+    width = 100 / len(statistics.usage)
+    bars = "".join(
+        f'<rect x="{index * width:.2f}" y="{40 - height:.2f}" width="{width * 0.8:.2f}" '
+        f'height="{height:.2f}"/>'
+        for index, share in enumerate(statistics.usage)
+        if (height := 40 * share / highest if highest else 0.0) > 0
+    )
+    return (
+        '<svg viewBox="0 0 100 40" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(title)}">{bars}</svg>'
+    )
+
+
+def png(pixels_HW: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
+    """An image of up to 256 colours.
+
+    Args:
+        pixels_HW: an entry of the palette for each pixel, top row first.
+        palette: [colours, 3], red, green and blue.
+
+    Source: PNG specification (ISO/IEC 15948), sections 5 and 11.
+    """
+    height, width = pixels_HW.shape
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    no_filter = np.zeros((height, 1), dtype=np.uint8)
+    rows = np.hstack([no_filter, pixels_HW]).tobytes()
+    chunks = [
+        (b"IHDR", header),
+        (b"PLTE", palette.tobytes()),
+        (b"IDAT", zlib.compress(rows, 9)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_chunk(kind, data) for kind, data in chunks)
+
+
+def _png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _band_power(audio_CS: Tensor, sample_rate: int) -> Tensor:
+    """Power in mel bands [M, T] of the mean of the channels."""
+    window = round(_WINDOW_SECONDS * sample_rate)
+    transform = window * _TRANSFORM_FACTOR
+    mono_S = audio_CS.float().mean(dim=0)
+    hop = max(window // 8, -(-len(mono_S) // SPECTROGRAM_WIDTH))
+    spectrum_FT = torch.stft(
+        mono_S,
+        transform,
+        hop,
+        window,
+        torch.hann_window(window),
+        center=True,
+        pad_mode="constant",
+        return_complex=True,
+    )
+    bands_FM: Tensor = torchaudio.functional.melscale_fbanks(
+        transform // 2 + 1, 0, sample_rate / 2, SPECTROGRAM_HEIGHT, sample_rate
+    )
+    return (spectrum_FT.abs().square().T @ bands_FM).T
+
+
+def _picture(relative_power_MT: Tensor) -> bytes:
+    level_MT = 10 * relative_power_MT.clamp(min=1e-12).log10() / SPECTROGRAM_RANGE_DB + 1
+    pixels = (level_MT.clamp(0, 1) * 255).round().byte().flip(0).numpy()
+    return png(pixels, _palette())
+
+
+@lru_cache(maxsize=1)
+def _palette() -> NDArray[np.uint8]:
+    stops = np.array([list(bytes.fromhex(colour[1:])) for colour in _COLOURS], dtype=np.float64)
+    places = np.linspace(0, len(stops) - 1, 256)
+    columns = [np.interp(places, np.arange(len(stops)), stops[:, channel]) for channel in range(3)]
+    palette: NDArray[np.uint8] = np.stack(columns, axis=1).round().astype(np.uint8)
+    return palette

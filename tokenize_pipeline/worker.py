@@ -1,0 +1,80 @@
+"""What runs inside an actor: one codec, one shard at a time. Knows nothing of Ray."""
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from codec import Codec, load_codec
+from tokenize_pipeline.config import TokenizeConfig
+from tokenize_pipeline.progress import Tally
+from tokenize_pipeline.records import CommitRecord, Shard
+from tokenize_pipeline.shard import tokenize_shard
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as text: the exception itself might not survive the way to the driver."""
+
+    cause: str
+
+
+class Worker:
+    """Encodes shards with one codec.
+
+    Args:
+        config: what the run was asked to do.
+        use_gpu: whether a GPU was asked for; without a real one the CPU is used.
+    """
+
+    def __init__(self, config: TokenizeConfig, use_gpu: bool) -> None:
+        self._config = config
+        self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
+        self._codec: Codec | None = None
+        self._tally = Tally()
+
+    def start(self) -> Failure | None:
+        """Load the codec; None when all is well."""
+        try:
+            self._codec = open_codec(self._config, self._device)
+        except Exception as error:  # noqa: BLE001  the actor boundary
+            return _failure(error)
+        return None
+
+    def tokenize(self, shard: Shard, attempt: int) -> CommitRecord | Failure:
+        """Work on a shard to its end. The part is published; the driver commits."""
+        self._tally = Tally()
+        try:
+            assert self._codec is not None, "start() comes first"
+            return tokenize_shard(
+                shard, self._codec, self._config, attempt=attempt, tally=self._tally
+            )
+        except Exception as error:  # noqa: BLE001  the actor boundary
+            return _failure(error)
+
+    def tally(self) -> Tally:
+        """How far the shard is. May be called while `tokenize` runs."""
+        return self._tally
+
+
+def open_codec(config: TokenizeConfig, device: str = "cpu") -> Codec:
+    """The codec of a run.
+
+    Raises:
+        CodecError: there is no such codec, or it cannot be used like that.
+    """
+    return load_codec(
+        config.codec,
+        device,
+        chunk_seconds=config.chunk_seconds,
+        overlap=config.overlap,
+        normalize=config.normalize,
+    )
+
+
+def _failure(error: Exception) -> Failure:
+    """The error and where it was raised, in one line."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}, line {frame.lineno}"
+    return Failure(f"{type(error).__name__}: {' '.join(str(error).split())} ({place})")
