@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from codec import Codec
+from codec.one_thread import one_thread
 from tokenize_pipeline import storage
 from tokenize_pipeline.errors import ConfigurationError, RunFailedError
-from tokenize_pipeline.one_thread import one_thread
 from tokenize_pipeline.records import CommitRecord, TokenRow
 from tokenize_pipeline.report import render
 from tokenize_pipeline.verification.examples import Example, choose, load

@@ -103,10 +103,10 @@ def inference_state(model: nn.Module) -> dict[str, Tensor]:
 
 def save_tensors(state: Mapping[str, Tensor], path: Path) -> None:
     """Writes tensors as safetensors."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    save_file(contiguous, path, metadata={"format": "pt"})
+    path.write_bytes(save(contiguous, metadata={"format": "pt"}))
 
 
 def _read_folder(folder: Path) -> Checkpoint:

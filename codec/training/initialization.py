@@ -65,4 +65,5 @@ class PrincipalComponents:
     def encode(self, audio_BS: Tensor) -> Tensor:
         """Latent [B, D, T] of a batch whose length is a multiple of the hop, of unit mean power."""
         frames_BTS: Tensor = audio_BS.unflatten(1, (-1, self._hop))
-        return (frames_BTS @ self._basis_SD).transpose(1, 2) / self._level
+        latent_BDT: Tensor = (frames_BTS @ self._basis_SD).transpose(1, 2) / self._level
+        return latent_BDT

@@ -153,9 +153,8 @@ def test_missing_and_unknown_weights_are_refused(folder: Path) -> None:
     state = load_file(folder / "model.safetensors")
     state["decoder.elsewhere"] = state.pop("decoder.layers.0.conv.bias")
     save_file(state, folder / "model.safetensors")
-    with pytest.raises(CheckpointError, match="1 tensors missing .* 1 unknown"):
+    with pytest.raises(CheckpointError, match=r"1 tensors missing .* 1 unknown"):
         EncodecModel.from_pretrained(folder)
-
 
 
 def test_a_folder_without_config_is_refused(folder: Path) -> None:
@@ -165,7 +164,7 @@ def test_a_folder_without_config_is_refused(folder: Path) -> None:
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(UnknownCodecError, match="unknown codec 'mp3'; choose one of .*tiny_24khz"):
+    with pytest.raises(UnknownCodecError, match=r"unknown codec 'mp3'; choose one of .*tiny_24khz"):
         load_codec("mp3")
     with pytest.raises(UnknownCodecError, match="no such file or folder"):
         read_checkpoint("/nowhere/at/all/model.th")

@@ -80,5 +80,5 @@ def test_a_config_of_another_model_is_refused() -> None:
 def test_a_damaged_config_file_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
-    with pytest.raises(CodecConfigError, match="config.json"):
+    with pytest.raises(CodecConfigError, match=r"config\.json"):
         EncodecConfig.from_file(path)

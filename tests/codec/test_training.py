@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from codec.encodec import EncodecConfig, EncodecModel
+from codec.encodec.seanet import EncodecResnetBlock
 from codec.training.excerpts import Excerpts
 from codec.training.initialization import RESIDUAL_GAIN, PrincipalComponents, calibrate
 from codec.training.losses import MelLoss, mel_filterbank, waveform_loss
@@ -91,6 +92,8 @@ def test_calibrated_layers_have_unit_outputs() -> None:
         first = model.encoder.layers[0](audio_BCS)
         latent = model.encoder(audio_BCS)
         branch = model.encoder.layers[1]
+        assert isinstance(branch, EncodecResnetBlock)
+        assert branch.shortcut is not None
         inner = branch(first) - branch.shortcut(first)
         decoded = model.decoder(latent)
     assert float(first.std()) == pytest.approx(1, rel=0.01)

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 import torch
 
-from codec import EncodedAudio
+from codec import EncodedAudio, load_codec
 from codec.base import Waveform
 from tests.fakes import MeanCodec
 from tests.pipeline.audio_files import write_corpus, write_noise
@@ -189,6 +189,24 @@ def test_a_codec_that_fails_publishes_nothing(
         tokenize_shard(shard_of(corpus), BadCodec(fault), config_of(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
     assert threading.active_count() == threads
+
+
+def test_a_chunked_codec_keeps_a_scale_for_each_chunk(
+    tmp_path: Path, chunked_codec_folder: Path
+) -> None:
+    codec = load_codec(str(chunked_codec_folder))
+    lengths = [0.001, 0.5, 1.0, 2.3]
+    paths = [write_noise(tmp_path / f"{s}.wav", s, 0) for s in lengths]
+    record = tokenize_shard(shard_of(*paths), codec, config_of(tmp_path / "out"))
+    rows = rows_of(tmp_path / "out", record)
+    assert [row.num_samples for row in rows] == [48, 24000, 48000, 110400]
+    for row in rows:
+        assert row.scales is not None
+        assert len(row.scales) == len(codec.spec.chunk_lengths(row.num_samples))
+        assert row.codes.shape == (4, codec.spec.num_frames(row.num_samples))
+        scales, codes = torch.from_numpy(row.scales), torch.from_numpy(row.codes.astype(np.int64))
+        decoded = codec.decode(EncodedAudio(codes, scales, row.num_samples))
+        assert decoded.shape == (2, row.num_samples)
 
 
 def test_long_recordings_come_in_blocks(tmp_path: Path) -> None:

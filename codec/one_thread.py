@@ -10,10 +10,13 @@ import torch
 def one_thread() -> Iterator[None]:
     """Run operators on one thread inside the block.
 
-    Short tensors lose more to handing out work than they gain, many times more on a busy machine;
-    and sums are added up in another order with another number of threads.
+    Sums are added up in another order with another number of threads, and codes are argmins of
+    sums. Short tensors also lose more to handing out work than they gain.
     """
     before = torch.get_num_threads()
+    if before == 1:
+        yield
+        return
     torch.set_num_threads(1)
     try:
         yield
