@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from codec.base import Codec, CodecSpec, EncodedAudio
+from codec.one_thread import one_thread
 from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.decode_ahead import DecodeAhead, DecodedRecording
@@ -50,6 +51,7 @@ def tokenize_shard(
     rejected: list[RejectedRecording] = []
     recordings = (recording for item in shard.items for recording in read_recordings(item))
     with (
+        one_thread(),  # before the decoding threads start, which take the number over
         TemporaryDirectory(prefix="tokenize-", dir=scratch) as folder,
         DecodeAhead(recordings, spec.sample_rate, spec.channels) as decoded,
     ):

@@ -87,6 +87,20 @@ def test_the_part_is_the_same_every_time(tmp_path: Path) -> None:
     assert records[0] == records[1]
 
 
+def test_the_part_does_not_depend_on_the_threads_of_torch(tmp_path: Path) -> None:
+    corpus, codec = write_corpus(tmp_path / "corpus"), load_codec("tiny_24khz")
+    before, seen = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            config = config_of(tmp_path / f"out {threads}")
+            seen.append(tokenize_shard(shard_of(corpus), codec, config).sha256)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert len(set(seen)) == 1
+
+
 def test_codes_do_not_depend_on_the_shard(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus")
     paths = sorted(corpus.rglob("*.*"))
