@@ -14,6 +14,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections import deque
@@ -34,6 +35,7 @@ from tokenize_pipeline.worker import Failure, Worker
 
 MAX_ATTEMPTS = 3  # for a shard, and for starting a worker
 _TICK_SECONDS = 1.0
+_KNOCK_SECONDS = 10.0
 _LONGEST_CAUSE = 500  # characters
 _OBJECT_STORE_BYTES = 100 << 20  # of a local cluster; only small values travel
 _PACKAGES = Path(__file__).parents[1]  # where workers on this machine find our packages
@@ -205,11 +207,23 @@ def _connect(config: TokenizeConfig, folder: Path) -> None:
             if config.address == "local":
                 raise
     try:
+        _knock(config.address)
         ray.init(address=config.address, **quiet)
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"cannot reach a Ray cluster at {config.address}: {_one_line(error)}"
         ) from error
+
+
+def _knock(address: str | None) -> None:
+    """See whether anybody listens at host:port; Ray itself would wait for many minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
 
 
 def _local_options(config: TokenizeConfig, folder: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from codec.one_thread import one_thread
+from codec.exact import one_thread
 
 _ZERO_CROSSINGS = 6
 _ROLLOFF = 0.99

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from codec.base import Codec, CodecSpec, EncodedAudio
-from codec.one_thread import one_thread
+from codec.exact import one_thread
 from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.decode_ahead import DecodeAhead, DecodedRecording

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from codec import Codec
-from codec.one_thread import one_thread
+from codec.exact import one_thread
 from tokenize_pipeline import storage
 from tokenize_pipeline.errors import ConfigurationError, RunFailedError
 from tokenize_pipeline.records import CommitRecord, TokenRow

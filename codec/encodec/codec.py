@@ -18,7 +18,7 @@ from codec.encodec.config import EncodecConfig
 from codec.encodec.conv import TileState
 from codec.encodec.model import EncodecModel
 from codec.errors import AudioShapeError, CodecConfigError
-from codec.one_thread import one_thread
+from codec.exact import exact_kernels
 
 # One shape for ever: kernels give other last bits for other shapes, and codes are argmins.
 TILE_FRAMES = 75
@@ -167,13 +167,13 @@ class EncodecCodec:
 
     @torch.no_grad()
     def _encode_tile(self, tile_CS: Tensor, state: TileState, num_codebooks: int) -> Tensor:
-        with one_thread():
+        with exact_kernels(self._device):
             z_BDT = self._model.encoder(tile_CS[None].to(self._device), state)
             return self._model.quantizer.encode(z_BDT, num_codebooks)[0].cpu()
 
     @torch.no_grad()
     def _encode_chunk(self, chunk_CS: Tensor, num_codebooks: int) -> tuple[Tensor, Tensor | None]:
-        with one_thread():
+        with exact_kernels(self._device):
             x_BCS = chunk_CS[None].to(self._device)
             codes_BKT, scale_B1 = self._model.encode_chunk(x_BCS, num_codebooks)
         return codes_BKT[0].cpu(), None if scale_B1 is None else scale_B1[0].float().cpu()
@@ -198,14 +198,14 @@ class EncodecCodec:
 
     @torch.no_grad()
     def _decode_tile(self, codes_KT: Tensor, state: TileState) -> Tensor:
-        with one_thread():
+        with exact_kernels(self._device):
             z_BDT = self._model.quantizer.decode(codes_KT[None].to(self._device))
             audio: Tensor = self._model.decoder(z_BDT, state)
             return audio
 
     @torch.no_grad()
     def _decode_chunk(self, codes_KT: Tensor, scale: Tensor | None) -> Tensor:
-        with one_thread():
+        with exact_kernels(self._device):
             scale_B1 = None if scale is None else scale.to(self._device).view(1, 1)
             return self._model.decode_chunk(codes_KT[None].to(self._device), scale_B1)
 

@@ -166,6 +166,8 @@ def test_an_interrupt_says_how_to_go_on(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Where the tests run in the background, Python leaves interrupts ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         monkeypatch.setattr(cli, "tokenize", lambda _run, n=signal_number: signal.raise_signal(n))
         arguments = ["--output", str(tmp_path / "out"), "--codec", str(codec_folder)]

@@ -102,6 +102,12 @@ def test_workers_fill_the_cluster_and_no_more(
     assert pool._room(config, num_shards=100) == room
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:1"])
+def test_a_cluster_that_does_not_answer_is_a_clear_error(address: str) -> None:
+    with pytest.raises(ConfigurationError, match="cannot reach a Ray cluster at .*refused"):
+        pool._connect(TokenizeConfig(("x",), "out", address=address), Path("unused"))
+
+
 def test_a_cluster_without_room_for_a_worker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
     config = TokenizeConfig(("x",), "out", gpus_per_worker=1.0)
