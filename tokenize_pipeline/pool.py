@@ -27,6 +27,8 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+import codec
+import tokenize_pipeline
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import ConfigurationError, RunFailedError
 from tokenize_pipeline.progress import Tally
@@ -38,7 +40,7 @@ _TICK_SECONDS = 1.0
 _KNOCK_SECONDS = 10.0
 _LONGEST_CAUSE = 500  # characters
 _OBJECT_STORE_BYTES = 100 << 20  # of a local cluster; only small values travel
-_PACKAGES = Path(__file__).parents[1]  # where workers on this machine find our packages
+_OUR_PACKAGES = [str(Path(module.__file__).parent) for module in (codec, tokenize_pipeline)]
 _SHORT_FOLDER = "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108  socket paths are short
 
 
@@ -208,7 +210,9 @@ def _connect(config: TokenizeConfig, folder: Path) -> None:
                 raise
     try:
         _knock(config.address)
-        ray.init(address=config.address, **quiet)
+        # Inside a job the packages come with its working directory.
+        packages = None if config.address is None else {"py_modules": _OUR_PACKAGES}
+        ray.init(address=config.address, runtime_env=packages, **quiet)
     except (OSError, ValueError) as error:
         raise ConfigurationError(
             f"cannot reach a Ray cluster at {config.address}: {_one_line(error)}"
@@ -233,7 +237,7 @@ def _local_options(config: TokenizeConfig, folder: Path) -> dict[str, Any]:
         "num_cpus": cpus,
         "include_dashboard": False,
         "object_store_memory": _OBJECT_STORE_BYTES,
-        "runtime_env": {"env_vars": {"PYTHONPATH": f"{_PACKAGES}{os.pathsep}${{PYTHONPATH}}"}},
+        "runtime_env": {"py_modules": _OUR_PACKAGES},
         "_temp_dir": str(folder),
     }
 

@@ -20,6 +20,7 @@ from codec.encodec.checkpoint import (
 from codec.encodec.chunking import overlap_add
 from codec.encodec.config import EncodecConfig
 from codec.encodec.outputs import EncodecDecoderOutput, EncodecEncoderOutput, EncodecOutput
+from codec.encodec.padding import grouped_by_length, true_lengths
 from codec.encodec.seanet import EncodecDecoder, EncodecEncoder
 from codec.errors import AudioShapeError, UnsupportedBandwidthError
 from codec.quantization import ResidualCodebooks
@@ -143,7 +144,7 @@ class EncodecModel(nn.Module):
         """
         num_codebooks = self.codebooks_for(bandwidth)
         self._check_audio(input_values)
-        lengths = _true_lengths(padding_mask, input_values)
+        lengths = true_lengths(padding_mask, input_values)
         starts, chunk_length = self._layout(lengths, input_values.shape[-1])
         chunk_frames = self._frames(min(chunk_length, input_values.shape[-1]))
         shape = (len(starts), len(lengths), num_codebooks, chunk_frames)
@@ -151,7 +152,7 @@ class EncodecModel(nn.Module):
         scales_NB1 = input_values.new_full((len(starts), len(lengths), 1), SILENCE_SCALE)
         for n, start in enumerate(starts):
             chunk_lengths = [min(max(0, length - start), chunk_length) for length in lengths]
-            for length, rows in _grouped(chunk_lengths):
+            for length, rows in grouped_by_length(chunk_lengths):
                 x_BCS = input_values[rows, :, start : start + length]
                 codes_BKT, scale_B1 = self.encode_chunk(x_BCS, num_codebooks)
                 codes_NBKT[n, rows, :, : codes_BKT.shape[-1]] = codes_BKT
@@ -215,7 +216,7 @@ class EncodecModel(nn.Module):
         if padding_mask is None:
             audio = self._decode_rows(audio_codes, scales, None, last_frame_pad_length or 0)
         else:
-            lengths = _true_lengths(padding_mask, padding_mask)
+            lengths = true_lengths(padding_mask, padding_mask)
             audio = self._decode_masked(audio_codes, scales, lengths, padding_mask.shape[-1])
         return (audio,) if return_dict is False else EncodecDecoderOutput(audio)
 
@@ -265,7 +266,7 @@ class EncodecModel(nn.Module):
     ) -> Tensor:
         shape = (codes_NBKT.shape[1], self.config.audio_channels, padded)
         audio_BCS = next(self.parameters()).new_zeros(shape)
-        for length, rows in _grouped(lengths):
+        for length, rows in grouped_by_length(lengths):
             rows_scales = [None if scale is None else scale[rows] for scale in scales]
             decoded_BCS = self._decode_rows(codes_NBKT[:, rows], rows_scales, length, 0)
             audio_BCS[rows, :, :length] = decoded_BCS[..., :length]
@@ -309,27 +310,3 @@ class EncodecModel(nn.Module):
             )
         if self.config.chunk_length is None and len(codes) != 1:
             raise AudioShapeError(f"this model has no chunks, but codes of {len(codes)} were given")
-
-
-def _true_lengths(padding_mask: Tensor | None, like: Tensor) -> list[int]:
-    """Samples of each recording of a batch, from a mask of [B, S] or [B, C, S]."""
-    if padding_mask is None:
-        return [like.shape[-1]] * like.shape[0]
-    mask_BS = padding_mask.reshape(padding_mask.shape[0], -1, padding_mask.shape[-1])[:, 0].bool()
-    lengths_B = mask_BS.sum(dim=1)
-    positions_S = torch.arange(mask_BS.shape[1], device=mask_BS.device)
-    if mask_BS.shape[0] != like.shape[0] or mask_BS.shape[1] != like.shape[-1]:
-        raise AudioShapeError(
-            f"padding_mask has shape {tuple(padding_mask.shape)} for a batch of {tuple(like.shape)}"
-        )
-    if not torch.equal(mask_BS, positions_S < lengths_B[:, None]):
-        raise AudioShapeError("padding_mask must be ones followed by zeros: pad on the right")
-    if int(lengths_B.min()) == 0:
-        raise AudioShapeError("padding_mask leaves no audio of a recording; drop empty recordings")
-    return [int(length) for length in lengths_B]
-
-
-def _grouped(lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-    """Each length above zero with the rows that have it, so that equals run as one batch."""
-    for length in sorted(set(lengths) - {0}):
-        yield length, [row for row, other in enumerate(lengths) if other == length]

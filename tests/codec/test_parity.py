@@ -214,7 +214,7 @@ class TestTheChecksFailFor:
         self, references: Refs, clip: Clip, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         refs = references("48khz")
-        monkeypatch.setattr(model, "_true_lengths", lambda _mask, x: [x.shape[-1]] * len(x))
+        monkeypatch.setattr(model, "true_lengths", lambda _mask, x: [x.shape[-1]] * len(x))
         with pytest.raises(AssertionError, match="scale"):
             check_padded_batch(
                 refs, [_audio(clip, refs, "speech", n) for n in (60_000, 9_000)], 6.0

@@ -60,10 +60,11 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     """`ray start` on ports of its own; ended by its process group."""
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # paths of sockets are short
-    port, dashboard_port = free_ports(2)
+    port, dashboard_port, agent_port = free_ports(3)
     command = [
         *("ray", "start", "--head", "--block", f"--port={port}", "--num-cpus=2"),
-        *(f"--dashboard-port={dashboard_port}", f"--temp-dir={folder}"),
+        *(f"--dashboard-port={dashboard_port}", f"--dashboard-agent-listen-port={agent_port}"),
+        *(f"--temp-dir={folder}",),
         *("--disable-usage-stats", "--node-ip-address=127.0.0.1"),
     ]
     log = (folder / "start.log").open("wb")
@@ -75,6 +76,7 @@ def cluster() -> Iterator[Cluster]:
     ):
         try:
             wait_for_port(dashboard_port, process)
+            wait_for_port(agent_port, process)
             yield Cluster(f"http://127.0.0.1:{dashboard_port}", folder)
         finally:
             os.killpg(process.pid, signal.SIGTERM)

@@ -60,7 +60,10 @@ def test_a_run_from_bucket_to_bucket_is_that_of_local_files(bucket: str, tmp_pat
         name = path.relative_to(corpus).as_posix()
         storage.put_file(path, storage.join(bucket, "corpus", name))
     rows = {}
-    for source, output in ((str(corpus), str(tmp_path / "out")), (f"{bucket}/corpus", f"{bucket}/out")):
+    for source, output in (
+        (str(corpus), str(tmp_path / "out")),
+        (f"{bucket}/corpus", f"{bucket}/out"),
+    ):
         folder = finished_run(source, output)
         assert len(folder.rejected()) == 2
         rows[source] = [(row["id"], row["codes"]) for row in load_tokens(output, streaming=True)]
