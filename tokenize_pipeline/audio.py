@@ -24,6 +24,7 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codec.exact import one_thread
 from tokenize_pipeline.audio_limits import (
     check_complete,
     check_format,
@@ -65,18 +66,19 @@ class AudioReader:
         Raises:
             AudioError: the file cannot become tokens; also after some blocks were given.
         """
-        mixed = (mix(block_CS, self._channels) for block_CS in self._checked_blocks())
-        return resample(mixed, self.source_sample_rate, self._sample_rate)
+        return resample(self._mixed_blocks(), self.source_sample_rate, self._sample_rate)
 
-    def _checked_blocks(self) -> Iterator[Tensor]:
-        """Blocks as the file has them, none of them with samples no codec should see."""
+    def _mixed_blocks(self) -> Iterator[Tensor]:
+        """Blocks at the rate of the file, none of them with samples no codec should see."""
         num_samples = 0
         for block_SC in self._decoded_blocks():
             num_samples += len(block_SC)
             check_length(num_samples, self.source_sample_rate)
-            block_CS = torch.from_numpy(np.ascontiguousarray(block_SC.T))
-            check_level(block_CS)
-            yield block_CS
+            with one_thread():
+                block_CS = torch.from_numpy(np.ascontiguousarray(block_SC.T))
+                check_level(block_CS)
+                mixed_CS = mix(block_CS, self._channels)
+            yield mixed_CS
         check_complete(num_samples, self._decoder.declared_samples)
 
     def _decoded_blocks(self) -> Iterator[NDArray[np.float32]]:

@@ -53,6 +53,7 @@ def _tokenize(arguments: argparse.Namespace) -> int:
     run = prepare(_config(arguments))
     _print_lines(_plan_lines(run))
     if run.config.dry_run:
+        _print_lines(_shard_lines(run))
         return 0
     summary = tokenize(run)
     _print_lines(_summary_lines(run, summary))
@@ -81,6 +82,14 @@ def _plan_lines(run: Run) -> list[str]:
     return [
         f"{run.recordings} recordings, {size_bytes / 1e6:.1f} MB, in {len(run.shards)} shards",
         f"{run.spec.name}, {run.identity['num_codebooks']} codebooks -> {run.folder.url}",
+    ]
+
+
+def _shard_lines(run: Run) -> list[str]:
+    return [
+        f"{shard.part_name}  {len(shard.items)} recordings, {shard.size_bytes / 1e6:.1f} MB, "
+        f"from {shard.items[0].id}"
+        for shard in run.shards
     ]
 
 

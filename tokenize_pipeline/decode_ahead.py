@@ -24,7 +24,6 @@ from tokenize_pipeline.audio import open_audio
 from tokenize_pipeline.errors import AudioError
 from tokenize_pipeline.records import Recording, RejectedRecording
 
-THREADS = 2
 RECORDINGS_AHEAD = 8  # opened beyond those the codec has asked for
 BLOCKS_AHEAD = 2  # decoded and waiting, a recording
 
@@ -114,7 +113,7 @@ class DecodeAhead:
         recordings: Iterable[Recording],
         sample_rate: int,
         channels: int,
-        threads: int = THREADS,
+        threads: int = 1,
     ) -> None:
         self.sample_rate = sample_rate
         self.channels = channels

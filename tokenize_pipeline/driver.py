@@ -77,8 +77,9 @@ def tokenize(run: Run) -> RunSummary:
     left = [shard for shard in run.shards if shard.index not in commits]
     if left:
         with cluster(run.config):
+            pool = ShardPool(run.config, left)
             _start(run)
-            failed = _work(run, left, commits)
+            failed = _work(run, pool, commits)
         if failed:
             raise RunFailedError(_failed_text(failed, len(run.shards)))
     summary = summarize(commits.values())
@@ -153,10 +154,9 @@ def _start(run: Run) -> None:
         raise ConfigurationError(f"cannot write to {run.folder.url}: {reason}") from error
 
 
-def _work(run: Run, left: Sequence[Shard], commits: dict[int, CommitRecord]) -> list[FailedShard]:
+def _work(run: Run, pool: ShardPool, commits: dict[int, CommitRecord]) -> list[FailedShard]:
     """Have the shards worked on and commit what comes; return those that were given up."""
     failed = []
-    pool = ShardPool(run.config, left)
     before = _tally(commits.values(), run.spec)
     with Progress(run.recordings, run.spec.sample_rate, before) as progress:
 

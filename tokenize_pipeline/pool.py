@@ -27,8 +27,6 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-import codec
-import tokenize_pipeline
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import ConfigurationError, RunFailedError
 from tokenize_pipeline.progress import Tally
@@ -40,7 +38,7 @@ _TICK_SECONDS = 1.0
 _KNOCK_SECONDS = 10.0
 _LONGEST_CAUSE = 500  # characters
 _OBJECT_STORE_BYTES = 100 << 20  # of a local cluster; only small values travel
-_OUR_PACKAGES = [str(Path(module.__file__).parent) for module in (codec, tokenize_pipeline)]
+_OUR_PACKAGES = [str(Path(__file__).parents[1] / name) for name in ("codec", "tokenize_pipeline")]
 _SHORT_FOLDER = "/tmp" if Path("/tmp").is_dir() else None  # noqa: S108  socket paths are short
 
 
@@ -71,6 +69,9 @@ class ShardPool:
     Args:
         config: what the run was asked to do.
         shards: to work on, the largest first.
+
+    Raises:
+        ConfigurationError: the cluster has no room for a worker.
     """
 
     def __init__(self, config: TokenizeConfig, shards: Sequence[Shard]) -> None:
@@ -79,6 +80,7 @@ class ShardPool:
         self._config = config
         self._hands: list[_Hand] = []
         self._failed_starts: list[str] = []  # causes, since the last good one
+        self._gpus, self._size = _room(config, len(self._queue))
 
     def run(self, on_tick: Callable[[Tally], None]) -> Iterator[CommitRecord | FailedShard]:
         """What became of each shard, as it comes.
@@ -87,16 +89,16 @@ class ShardPool:
             on_tick: called about once a second with what the busy workers have done so far.
 
         Raises:
-            ConfigurationError: the cluster has no room for a worker.
-            RunFailedError: no worker can be started.
+            RunFailedError: no worker can be started, or the cluster is lost.
         """
-        gpus, size = _room(self._config, len(self._queue))
         try:
             while self._queue or self._busy():
-                self._hire(gpus, size)
+                self._hire()
                 self._assign()
                 yield from self._collect()
                 on_tick(self._running_tally())
+        except (RayError, ConnectionError) as error:
+            raise RunFailedError(f"lost the Ray cluster: {_one_line(error)}") from error
         finally:
             for hand in self._hands:
                 _kill(hand)
@@ -104,22 +106,22 @@ class ShardPool:
     def _busy(self) -> list[_Hand]:
         return [hand for hand in self._hands if hand.shard is not None]
 
-    def _hire(self, gpus: float, size: int) -> None:
+    def _hire(self) -> None:
         """Start workers up to what the remaining shards can use."""
         if len(self._failed_starts) >= MAX_ATTEMPTS:
             if not self._hands:
                 raise RunFailedError(f"no worker can be started: {self._failed_starts[-1]}")
             return
-        wanted = min(size, len(self._queue) + len(self._busy()))
+        wanted = min(self._size, len(self._queue) + len(self._busy()))
         while len(self._hands) < wanted:
-            actor = _new_actor(self._config, gpus)
+            actor = _new_actor(self._config, self._gpus)
             self._hands.append(_Hand(actor, actor.start.remote()))
 
     def _assign(self) -> None:
         for hand in self._hands:
             if self._queue and hand.reply is None:
                 hand.shard, hand.attempt = self._queue.popleft()
-                hand.tally = Tally()
+                hand.tally, hand.tally_reply = Tally(), None
                 hand.reply = hand.actor.tokenize.remote(hand.shard, hand.attempt)
 
     def _collect(self) -> Iterator[CommitRecord | FailedShard]:

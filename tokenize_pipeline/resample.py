@@ -127,9 +127,11 @@ class _Stream:
         for block_CS in blocks:
             self._kept.append(block_CS)
             self._received += block_CS.shape[1]
+            if self._received < self._end_of_tile():
+                continue
             while self._received >= self._end_of_tile():
                 yield self._next_tile()
-            self._kept = [piece_CS.clone() for piece_CS in self._kept[:1]] + self._kept[1:]
+            self._kept = [self._kept[0].clone()]  # a view would keep the whole block in memory
         total = -(-self._received * self._tiles.new // self._tiles.orig)
         while (made := self._tile * self._tiles.outputs) < total:
             yield self._next_tile()[:, : total - made]
@@ -139,14 +141,14 @@ class _Stream:
 
     def _next_tile(self) -> Tensor:
         """Compute a tile, zeros standing for what lies before and after the recording."""
-        kept_CS = self._kept[0] if len(self._kept) == 1 else torch.cat(self._kept, dim=1)
         first = self._tiles.first_input(self._tile)
         length = self._tiles.num_inputs(self._tile)
         before = max(0, -first)
-        inputs_CS = kept_CS[:, max(0, first - self._start) :][:, : length - before]
-        after = length - before - inputs_CS.shape[1]
-        padded_CS = torch.nn.functional.pad(inputs_CS, (before, after))
-        with one_thread():
+        with one_thread():  # with another number of threads kernels round differently
+            kept_CS = self._kept[0] if len(self._kept) == 1 else torch.cat(self._kept, dim=1)
+            inputs_CS = kept_CS[:, max(0, first - self._start) :][:, : length - before]
+            after = length - before - inputs_CS.shape[1]
+            padded_CS = torch.nn.functional.pad(inputs_CS, (before, after))
             output_CS = self._tiles.compute(self._tile, padded_CS)
         self._tile += 1
         self._forget(kept_CS)
@@ -155,7 +157,7 @@ class _Stream:
     def _forget(self, kept_CS: Tensor) -> None:
         """Drop the inputs before the first that the next tile needs."""
         keep_from = max(self._start, self._tiles.first_input(self._tile))
-        self._kept = [kept_CS[:, keep_from - self._start :].clone()]
+        self._kept = [kept_CS[:, keep_from - self._start :]]
         self._start = min(keep_from, self._received)
 
 

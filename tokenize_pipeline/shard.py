@@ -49,11 +49,12 @@ def tokenize_shard(
     spec = codec.spec
     tally = tally or Tally()
     rejected: list[RejectedRecording] = []
+    threads = max(1, round(config.cpus_per_worker))
     recordings = (recording for item in shard.items for recording in read_recordings(item))
     with (
         one_thread(),  # before the decoding threads start, which take the number over
         TemporaryDirectory(prefix="tokenize-", dir=scratch) as folder,
-        DecodeAhead(recordings, spec.sample_rate, spec.channels) as decoded,
+        DecodeAhead(recordings, spec.sample_rate, spec.channels, threads) as decoded,
     ):
         encoded = _encode(codec, decoded, config.codebooks(spec), tally, rejected)
         rows = _make_rows(encoded, spec, config.row_frames(spec))

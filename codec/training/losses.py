@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 PREEMPHASIS = 0.9
 LOG_FLOOR = 1e-3  # relative to the level of the excerpt
+BAND_FLOOR = 5e-2  # likewise
 NOISE_FLOOR = 0.01  # relative to the power of the excerpt: a ratio of 20 dB
 
 
@@ -28,10 +29,14 @@ def mel_filterbank(sample_rate: int, n_fft: int, num_bands: int) -> Tensor:
 
 
 class MelLoss(nn.Module):
-    """Mean absolute difference of log-mel spectra over several window lengths.
+    """Difference of mel spectra over several window lengths.
+
+    Two terms: the mean absolute difference of the logarithms, with the floor set by each excerpt's
+    own level; and the mean absolute difference relative to the level of each band, which asks for
+    envelopes that rise and fall with those of the original, as intelligibility does.
 
     Source: "High Fidelity Neural Audio Compression" (2022), section 3.4, after Gritsenko et al.
-        (2020); here with the floor set by each excerpt's own level.
+        (2020), for the several windows and the first term.
     """
 
     def __init__(self, sample_rate: int, scales: tuple[tuple[int, int], ...]) -> None:
@@ -44,21 +49,25 @@ class MelLoss(nn.Module):
             self.register_buffer(f"mel_{window}", filters, persistent=False)
 
     def forward(self, wanted_BS: Tensor, found_BS: Tensor) -> Tensor:
-        """The loss in nepers, averaged over scales."""
+        """The loss, averaged over scales; the first term is in nepers."""
         level_B = wanted_BS.square().mean(dim=1).sqrt().clamp(min=1e-4)
         wanted_BS, found_BS = wanted_BS / level_B[:, None], found_BS / level_B[:, None]
-        losses = [
-            nn.functional.l1_loss(self._log_mel(found_BS, window), self._log_mel(wanted_BS, window))
-            for window in self.windows
-        ]
+        losses = []
+        for window in self.windows:
+            wanted_BTM, found_BTM = self._mel(wanted_BS, window), self._mel(found_BS, window)
+            logarithms = (found_BTM + LOG_FLOOR).log() - (wanted_BTM + LOG_FLOOR).log()
+            band_level_B1M = wanted_BTM.mean(dim=1, keepdim=True) + BAND_FLOOR
+            envelopes = (found_BTM - wanted_BTM) / band_level_B1M
+            losses.append(logarithms.abs().mean() + envelopes.abs().mean())
         return torch.stack(losses).mean()
 
-    def _log_mel(self, x_BS: Tensor, window: int) -> Tensor:
+    def _mel(self, x_BS: Tensor, window: int) -> Tensor:
         hann, mel_FM = self.get_buffer(f"hann_{window}"), self.get_buffer(f"mel_{window}")
         spectrum_BFT = torch.stft(x_BS, window, window // 4, window=hann, return_complex=True)
         power = torch.view_as_real(spectrum_BFT).square().sum(dim=-1) / hann.square().sum()
         magnitude_BFT = (power + 1e-9).sqrt()
-        return (magnitude_BFT.transpose(1, 2) @ mel_FM + LOG_FLOOR).log()
+        mel_BTM: Tensor = magnitude_BFT.transpose(1, 2) @ mel_FM
+        return mel_BTM
 
 
 def waveform_loss(wanted_BS: Tensor, found_BS: Tensor) -> Tensor:

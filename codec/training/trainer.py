@@ -30,7 +30,7 @@ class TrainingConfig:
 
     imitate_steps: int = 800
     continuous_steps: int = 2800
-    quantized_steps: int = 11000
+    quantized_steps: int = 17000
     batch_size: int = 12
     continuous_rate: float = 1.5e-3
     quantized_rate: float = 1e-3
@@ -43,7 +43,7 @@ class TrainingConfig:
     decay: float = 0.99
     dead_threshold: float = 0.1  # of the usage expected of a live entry
     replace_every: int = 200  # steps between looks for dead entries
-    all_codebooks_share: float = 0.5  # of the batches use every codebook, the others fewer
+    all_codebooks_share: float = 0.7  # of the batches use every codebook, the others fewer
     max_gradient_norm: float = 1.0
     bfloat16: bool = True  # for the convolutions; codebooks and losses stay float32
     mel_scales: tuple[tuple[int, int], ...] = ((256, 20), (512, 40), (1024, 64))

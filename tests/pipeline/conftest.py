@@ -10,7 +10,6 @@ import torch
 
 from codec.encodec import EncodecConfig, EncodecModel
 
-
 _SMALL = EncodecConfig(
     target_bandwidths=(1.5, 3.0, 6.0),
     num_filters=2,

@@ -1,5 +1,6 @@
 """What users type, and what they get back for it."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -131,6 +132,10 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert lines[0].startswith("8 recordings, 0.")
     assert lines[0].endswith(" MB, in 1 shards")
     assert lines[1] == f"{codec_folder}, 8 codebooks -> {output}"
+    assert re.fullmatch(
+        r"train-000000-[0-9a-f]{10}\.parquet  8 recordings, 0\.\d MB, from broken\.wav", lines[2]
+    )
+    assert len(lines) == 3
     assert not output.exists()
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.driver import check_limits, prepare, tokenize
 from tokenize_pipeline.errors import ConfigurationError, LimitExceededError, RunFailedError
+from tokenize_pipeline.pool import ShardPool
 from tokenize_pipeline.records import CommitRecord, Shard
 from tokenize_pipeline.schema import read_part, rejected_from_bytes
 from tokenize_pipeline.shard import tokenize_shard
@@ -130,13 +132,13 @@ def test_what_is_missing_or_damaged_is_done_again(
     (output / "_run/staging").mkdir()
     (output / "_run/staging/.left.tmp").write_bytes(b"half")
     worked_on: list[int] = []
-    real_work = driver._work
 
-    def work(run: driver.Run, left: list[Shard], commits: dict[int, CommitRecord]) -> object:
-        worked_on.extend(shard.index for shard in left)
-        return real_work(run, left, commits)
+    class WatchedPool(ShardPool):
+        def __init__(self, config: TokenizeConfig, shards: Sequence[Shard]) -> None:
+            worked_on.extend(shard.index for shard in shards)
+            super().__init__(config, shards)
 
-    monkeypatch.setattr(driver, "_work", work)
+    monkeypatch.setattr(driver, "ShardPool", WatchedPool)
     tokenize(prepare(wanted))
     assert worked_on == [0, 1]
     assert same_dataset(undisturbed, output)
@@ -204,6 +206,14 @@ def test_an_output_with_other_data_is_refused(wanted: TokenizeConfig, tmp_path: 
         prepare(wanted)
     with pytest.raises(ConfigurationError, match="the output is a file, not a folder"):
         prepare(replace(wanted, output=str(tmp_path / "out" / "data" / "mine.parquet")))
+
+
+def test_a_cluster_without_room_is_noticed_before_anything_is_written(
+    wanted: TokenizeConfig,
+) -> None:
+    with pytest.raises(ConfigurationError, match="a worker needs 64 CPUs and 0 GPUs; the cluster"):
+        tokenize(prepare(replace(wanted, cpus_per_worker=64.0)))
+    assert not Path(wanted.output).exists()
 
 
 def test_an_output_that_cannot_be_written_is_refused(wanted: TokenizeConfig) -> None:

@@ -47,6 +47,7 @@ def test_the_name_of_the_job_hides_no_standard_module(tmp_path: Path) -> None:
 class Cluster:
     """A cluster in processes of its own."""
 
+    address: str
     dashboard: str
     folder: Path
 
@@ -56,7 +57,7 @@ class Cluster:
         return {path.name for path in found}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """`ray start` on ports of its own; ended by its process group."""
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # paths of sockets are short
@@ -77,7 +78,7 @@ def cluster() -> Iterator[Cluster]:
         try:
             wait_for_port(dashboard_port, process)
             wait_for_port(agent_port, process)
-            yield Cluster(f"http://127.0.0.1:{dashboard_port}", folder)
+            yield Cluster(f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}", folder)
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             try:
@@ -115,18 +116,37 @@ def test_ray_job_submit(cluster: Cluster, corpus: Path, codec_folder: Path, tmp_
     shutil.copy(REPOSITORY / ".gitignore", checkout)
     (checkout / ".venv").mkdir()
     (checkout / ".venv" / "large").write_bytes(b"x")
-    command = [
-        *("ray", "job", "submit", "--address", cluster.dashboard, "--working-dir", ".", "--"),
-        *("python", "jobs/tokenize.py", str(corpus), "--output", str(output)),
-        *("--codec", str(codec_folder), "--max-rejected", "0.5"),
-    ]
-    done = subprocess.run(
-        command, cwd=checkout, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "8/8 recordings, " in done.stdout
-    assert "6 rows, 0.00 hours, 2 (1 empty, 1 undecodable) rejected of 8" in done.stdout
-    rows = [row for url in RunFolder(str(output)).part_urls() for row in read_part(url)]
-    assert len(rows) == 6
+    submit = ["ray", "job", "submit", "--address", cluster.dashboard, "--working-dir", ".", "--"]
+    done = finished([*submit, *job(corpus, output, codec_folder, "jobs/tokenize.py")], checkout)
+    assert "8/8 recordings, " in done
+    assert "6 rows, 0.00 hours, 2 (1 empty, 1 undecodable) rejected of 8" in done
+    assert number_of_rows(output) == 6
     assert {"codec", "tokenize_pipeline", "jobs"} <= cluster.shipped()
     assert ".venv" not in cluster.shipped()
+
+
+def test_a_running_cluster_gets_our_packages_from_any_folder(
+    cluster: Cluster, corpus: Path, codec_folder: Path, tmp_path: Path
+) -> None:
+    script = str(REPOSITORY / "jobs" / "tokenize.py")
+    command = job(corpus, tmp_path / "out", codec_folder, script)
+    finished([*command, "--address", cluster.address], tmp_path)
+    assert number_of_rows(tmp_path / "out") == 6
+
+
+def job(corpus: Path, output: Path, codec: Path, script: str) -> list[str]:
+    options = ["--output", str(output), "--codec", str(codec), "--max-rejected", "0.5"]
+    return ["python", script, str(corpus), *options]
+
+
+def finished(command: list[str], folder: Path) -> str:
+    """What a command printed, once it has ended well."""
+    done = subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def number_of_rows(output: Path) -> int:
+    return sum(1 for url in RunFolder(str(output)).part_urls() for _ in read_part(url))

@@ -104,7 +104,7 @@ def test_workers_fill_the_cluster_and_no_more(
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:1"])
 def test_a_cluster_that_does_not_answer_is_a_clear_error(address: str) -> None:
-    with pytest.raises(ConfigurationError, match="cannot reach a Ray cluster at .*refused"):
+    with pytest.raises(ConfigurationError, match=r"cannot reach a Ray cluster at .*refused"):
         pool._connect(TokenizeConfig(("x",), "out", address=address), Path("unused"))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import s3fs
+import s3fs  # type: ignore[import-untyped]
 
 from tests.fakes import MeanCodec
 from tests.pipeline.audio_files import write_corpus
