@@ -30,7 +30,7 @@ class TrainingConfig:
 
     imitate_steps: int = 800
     continuous_steps: int = 2800
-    quantized_steps: int = 17000
+    quantized_steps: int = 15000
     batch_size: int = 12
     continuous_rate: float = 1.5e-3
     quantized_rate: float = 1e-3
