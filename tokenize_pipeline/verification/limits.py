@@ -34,9 +34,9 @@ CALIBRATED: Mapping[str, QualityLimits] = MappingProxyType(
             bounds={"si_sdr": -15.0, "log_mel_distance": 14.0},
             source=(
                 "means over 31 recordings of speech and 23 of music, in dB of SI-SDR and log-mel "
-                "distance: sound tokens 3 and 6 (speech) or -2 and 7 (music), with one codebook "
-                "-3 and 9 or -10 and 10; two codebooks swapped -22 and 20 or -25 and 20; shifted "
-                "by one frame -24 and 7 or -33 and 7"
+                "distance: sound tokens 5 and 6 (speech) or 0 and 6 (music), with one codebook "
+                "-2 and 8 or -8 and 9; two codebooks swapped -23 and 16 or -26 and 16; shifted "
+                "by one frame -23 and 7 or -32 and 7"
             ),
         )
     }
