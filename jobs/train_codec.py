@@ -5,16 +5,15 @@
 Runs on a CPU. Started again with the same checkpoint, it goes on where it was.
 """
 
-import os.path
 import sys
+from pathlib import Path
 
-# This folder holds tokenize.py, which must not hide the standard library's module of that name.
-sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# This folder comes first on sys.path, and its tokenize.py would hide the standard module.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
 import time
 from dataclasses import fields, replace
-from pathlib import Path
 
 import torch
 
