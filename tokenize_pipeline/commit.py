@@ -8,13 +8,13 @@
 Workers publish parts. Everything here is written by the driver, and each file whole or not at all.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from codec.hashing import sha256_of_values
 from tokenize_pipeline import storage
 from tokenize_pipeline.errors import DamagedOutputError
 from tokenize_pipeline.records import CommitRecord, RejectedRecording, Shard, SourceItem
@@ -73,8 +73,7 @@ class RunFolder:
 
     def rejected(self) -> list[RejectedRecording]:
         """Every rejected recording that valid commit records name, in the order of the plan."""
-        commits = self.commits()
-        return [item for shard in sorted(commits) for item in commits[shard].rejected]
+        return rejected_in(self.commits())
 
     def holds(self, shard: Shard, record: CommitRecord) -> bool:
         """Whether what a commit record says of a shard is there: its part, at its size."""
@@ -128,6 +127,11 @@ class RunFolder:
         return storage.join(self.url, "_run", *parts)
 
 
+def rejected_in(commits: Mapping[int, CommitRecord]) -> list[RejectedRecording]:
+    """Every rejected recording that commit records name, in the order of their shards."""
+    return [item for shard in sorted(commits) for item in commits[shard].rejected]
+
+
 def _shard_to_json(shard: Shard) -> str:
     return json.dumps(asdict(shard))
 
@@ -140,23 +144,19 @@ def _shard_from_json(line: str) -> Shard:
 
 def _commit_to_bytes(record: CommitRecord) -> bytes:
     values = asdict(record)
-    return _pretty({**values, "record_sha256": _hash_of(values)})
+    return _pretty({**values, "record_sha256": sha256_of_values(values)})
 
 
 def _commit_from_bytes(data: bytes) -> CommitRecord | None:
     """The record, or None for bytes that are not exactly what was written."""
     try:
         values = json.loads(data)
-        if values.pop("record_sha256") != _hash_of(values):
+        if values.pop("record_sha256") != sha256_of_values(values):
             return None
         rejected = tuple(RejectedRecording(**item) for item in values.pop("rejected"))
         return CommitRecord(**values, rejected=rejected)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _hash_of(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _pretty(values: Mapping[str, Any]) -> bytes:

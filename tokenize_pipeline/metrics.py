@@ -138,7 +138,7 @@ def _ratio_db(signal: float, distortion: float) -> float:
     return 10 * math.log10(signal / distortion)
 
 
-def _power(audio_CS: Tensor, transform: int, hop: int, window: int) -> Tensor:
+def power_spectra(audio_CS: Tensor, transform: int, hop: int, window: int) -> Tensor:
     """Power spectra [C, F, T], frames centered, zeros beyond the ends."""
     spectrum_CFT = torch.stft(
         audio_CS.float(),
@@ -154,20 +154,22 @@ def _power(audio_CS: Tensor, transform: int, hop: int, window: int) -> Tensor:
 
 
 def _magnitudes(audio_CS: Tensor, transform: int, hop: int, window: int) -> Tensor:
-    return _power(audio_CS, transform, hop, window).clamp(min=_STFT_FLOOR_POWER).sqrt()
+    return power_spectra(audio_CS, transform, hop, window).clamp(min=_STFT_FLOOR_POWER).sqrt()
 
 
 def _mel_power(audio_CS: Tensor, sample_rate: int) -> Tensor:
     """Power in mel bands [C, M, T]; a sine of full scale has about 1."""
     window = round(MEL_WINDOW_SECONDS * sample_rate)
-    power_CFT = _power(audio_CS, window, round(MEL_HOP_SECONDS * sample_rate), window)
-    bands_FM = _mel_bands(sample_rate, window // 2 + 1)
+    hop = round(MEL_HOP_SECONDS * sample_rate)
+    power_CFT = power_spectra(audio_CS, window, hop, window)
+    bands_FM = mel_bands(sample_rate, window // 2 + 1, MEL_BANDS)
     return (power_CFT.mT @ bands_FM).mT * (4 / window) ** 2
 
 
 @lru_cache(maxsize=8)
-def _mel_bands(sample_rate: int, bins: int) -> Tensor:
+def mel_bands(sample_rate: int, bins: int, bands: int) -> Tensor:
+    """Triangular bands from 0 Hz to half the rate, [F, M], on the HTK mel scale."""
     bands_FM: Tensor = torchaudio.functional.melscale_fbanks(
-        bins, 0, sample_rate / 2, MEL_BANDS, sample_rate
+        bins, 0, sample_rate / 2, bands, sample_rate
     )
     return bands_FM

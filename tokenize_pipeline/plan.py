@@ -10,7 +10,6 @@ libraries that compute samples and codes (torch, soundfile, av) are part of it: 
 differ in the last bit, and a code is an argmin. Other versions are recorded for people.
 """
 
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -19,6 +18,7 @@ from dataclasses import asdict
 from typing import Any
 
 from codec.base import CodecSpec
+from codec.hashing import sha256_of_values
 from tokenize_pipeline import storage
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import ConfigurationError
@@ -77,7 +77,7 @@ def codec_identity(spec: CodecSpec, config: TokenizeConfig) -> dict[str, Any]:
 def run_identity(codec: Mapping[str, Any], shards: Sequence[Shard]) -> dict[str, Any]:
     """What run.json holds: what decides the codes, the plan, and for people the other versions."""
     plan = {
-        "sha256": _hash([asdict(item) for shard in shards for item in shard.items]),
+        "sha256": sha256_of_values([asdict(item) for shard in shards for item in shard.items]),
         "items": sum(len(shard.items) for shard in shards),
         "shards": len(shards),
     }
@@ -139,11 +139,7 @@ def _groups(items: Sequence[SourceItem]) -> Iterator[tuple[SourceItem, ...]]:
 
 
 def _fingerprint(items: Sequence[SourceItem], identity: Mapping[str, Any]) -> str:
-    return _hash([[asdict(item) for item in items], identity])[:10]
-
-
-def _hash(values: Any) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    return sha256_of_values([[asdict(item) for item in items], identity])[:10]
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

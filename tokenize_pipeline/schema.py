@@ -157,7 +157,12 @@ def check_part(url: str, spec: CodecSpec, rows: int) -> None:
 def rejected_to_bytes(rejected: Iterable[RejectedRecording]) -> bytes:
     """The list of rejected recordings as a Parquet file. May be empty."""
     rows = [
-        {"id": _text(r.id), "source": _text(r.source), "code": r.code, "detail": _text(r.detail)}
+        {
+            "id": stored_text(r.id),
+            "source": stored_text(r.source),
+            "code": r.code,
+            "detail": stored_text(r.detail),
+        }
         for r in rejected
     ]
     buffer = io.BytesIO()
@@ -220,11 +225,11 @@ def _row_groups(rows: Iterable[TokenRow]) -> Iterator[list[TokenRow]]:
 
 def _table(rows: Sequence[TokenRow], schema: pa.Schema) -> pa.Table:
     plain = {
-        "id": [_text(row.id) for row in rows],
+        "id": [stored_text(row.id) for row in rows],
         "num_frames": [row.num_frames for row in rows],
         "num_samples": [row.num_samples for row in rows],
         "start_sample": [row.start_sample for row in rows],
-        "source": [_text(row.source) for row in rows],
+        "source": [stored_text(row.source) for row in rows],
         "source_sample_rate": [row.source_sample_rate for row in rows],
         "source_channels": [row.source_channels for row in rows],
     }
@@ -288,12 +293,12 @@ def _opened(url: str) -> Iterator[pq.ParquetFile]:
             raise DamagedOutputError(f"{url} is damaged: {error}") from error
 
 
-def _text(value: str) -> str:
+def stored_text(value: str) -> str:
     """`value` with what UTF-8 cannot carry (bytes of odd file names) written as escapes."""
     return value.encode("utf-8", "backslashreplace").decode()
 
 
 def _text_or_none(value: Any) -> str | None:
     if value is None or isinstance(value, str):
-        return None if value is None else _text(value)
+        return None if value is None else stored_text(value)
     return json.dumps(value, ensure_ascii=False, sort_keys=True)

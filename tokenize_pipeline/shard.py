@@ -3,7 +3,6 @@
 Dimension key: C channels, S samples, K codebooks, T frames.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from codec.base import Codec, CodecSpec, EncodedAudio
 from codec.exact import one_thread
+from codec.hashing import sha256_of_file
 from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.decode_ahead import DecodeAhead, DecodedRecording
@@ -164,8 +164,5 @@ def _row(
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return sha256_of_file(file)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from codec.encodec.config import ENCODEC_24KHZ, ENCODEC_48KHZ, EncodecConfig
 from codec.errors import CheckpointError, UnknownCodecError
+from codec.hashing import sha256_of_file
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _CHECKSUM_IN_NAME = re.compile(r"-([0-9a-f]{8,64})$")
@@ -134,7 +135,8 @@ def _read_meta_file(path: Path) -> Checkpoint:
     """Reads `encodec_24khz-d7cc33bc.th` and its kind; the name ends in the start of its sha256."""
     wanted = _CHECKSUM_IN_NAME.search(path.stem)
     if wanted is not None:
-        found = _sha256(path)
+        with path.open("rb") as file:
+            found = sha256_of_file(file)
         if not found.startswith(wanted[1]):
             raise CheckpointError(
                 f"{path} is damaged: its name promises sha256 {wanted[1]}..., but it has "
@@ -156,14 +158,6 @@ def _hf_name(meta_name: str) -> str:
     for pattern, replacement in _META_TO_HF:
         meta_name = pattern.sub(replacement, meta_name)
     return _classic_name(meta_name)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _download(repository: str) -> Path:

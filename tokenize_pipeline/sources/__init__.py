@@ -11,7 +11,9 @@ A format is a module with
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Protocol, cast
 
 from tokenize_pipeline import storage
@@ -33,11 +35,12 @@ class SourceFormat(Protocol):
         ...
 
 
-def formats() -> dict[str, SourceFormat]:
+@cache
+def formats() -> Mapping[str, SourceFormat]:
     """The formats by name."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
     modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
-    return {name: cast(SourceFormat, module) for name, module in modules.items()}
+    return MappingProxyType({name: cast(SourceFormat, m) for name, m in modules.items()})
 
 
 def read_recordings(item: SourceItem) -> Iterator[Recording]:

@@ -10,11 +10,10 @@ from functools import lru_cache
 from html import escape
 
 import numpy as np
-import torch
-import torchaudio.functional
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tokenize_pipeline.metrics import mel_bands, power_spectra
 from tokenize_pipeline.verification.code_statistics import CodebookStatistics
 
 SPECTROGRAM_HEIGHT = 112  # mel bands, one a pixel
@@ -89,22 +88,10 @@ def _band_power(audio_CS: Tensor, sample_rate: int) -> Tensor:
     """Power in mel bands [M, T] of the mean of the channels."""
     window = round(_WINDOW_SECONDS * sample_rate)
     transform = window * _TRANSFORM_FACTOR
-    mono_S = audio_CS.float().mean(dim=0)
-    hop = max(window // 8, -(-len(mono_S) // SPECTROGRAM_WIDTH))
-    spectrum_FT = torch.stft(
-        mono_S,
-        transform,
-        hop,
-        window,
-        torch.hann_window(window),
-        center=True,
-        pad_mode="constant",
-        return_complex=True,
-    )
-    bands_FM: Tensor = torchaudio.functional.melscale_fbanks(
-        transform // 2 + 1, 0, sample_rate / 2, SPECTROGRAM_HEIGHT, sample_rate
-    )
-    return (spectrum_FT.abs().square().T @ bands_FM).T
+    mono_CS = audio_CS.float().mean(dim=0, keepdim=True)
+    hop = max(window // 8, -(-mono_CS.shape[1] // SPECTROGRAM_WIDTH))
+    power_FT = power_spectra(mono_CS, transform, hop, window)[0]
+    return (power_FT.T @ mel_bands(sample_rate, transform // 2 + 1, SPECTROGRAM_HEIGHT)).T
 
 
 def _picture(relative_power_MT: Tensor) -> bytes:

@@ -1,18 +1,16 @@
 """Integrity of the run folder: plan, commit records, parts and rejections add up."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from codec.base import CodecSpec
+from codec.hashing import sha256_of_file
 from tokenize_pipeline import storage
-from tokenize_pipeline.commit import RunFolder
+from tokenize_pipeline.commit import RunFolder, rejected_in
 from tokenize_pipeline.errors import DamagedOutputError
 from tokenize_pipeline.records import CommitRecord, Shard
 from tokenize_pipeline.schema import part_spec, rejected_from_bytes
 from tokenize_pipeline.verification.problems import ProblemLog
-
-_BLOCK_BYTES = 1 << 20
 
 
 def check_folder(
@@ -30,7 +28,7 @@ def check_folder(
         if name not in named:
             log.add("part_unexpected", name, f"{info.size_bytes} bytes that no commit names")
     if planned.keys() <= commits.keys():  # the list is written when all shards are done
-        _check_rejected(folder, log)
+        _check_rejected(folder, commits, log)
 
 
 def check_part(folder: RunFolder, record: CommitRecord, spec: CodecSpec, log: ProblemLog) -> bool:
@@ -42,12 +40,14 @@ def check_part(folder: RunFolder, record: CommitRecord, spec: CodecSpec, log: Pr
     if record.part is None:
         return False
     url = folder.part_url(record.part)
-    if storage.file_info(url) is None:
+    info = storage.file_info(url)
+    if info is None:
         log.add("part_missing", record.part, f"{record.rows} rows are gone; run the job again")
         return False
-    size_bytes, sha256 = _measure(url)
-    if (size_bytes, sha256) != (record.size_bytes, record.sha256):
-        found = f"{size_bytes} bytes, sha256 {sha256[:12]}"
+    with storage.open_input(url) as file:
+        sha256 = sha256_of_file(file)
+    if (info.size_bytes, sha256) != (record.size_bytes, record.sha256):
+        found = f"{info.size_bytes} bytes, sha256 {sha256[:12]}"
         committed = f"{record.size_bytes} bytes, sha256 {(record.sha256 or 'none')[:12]}"
         log.add("part_damaged", record.part, f"{found}; committed were {committed}")
     return _check_spec(url, spec, log)
@@ -74,16 +74,6 @@ def check_counts(record: CommitRecord, rows: int, recordings: int, log: ProblemL
         log.add("recording_lost", where, detail)
 
 
-def _measure(url: str) -> tuple[int, str]:
-    """Size and sha256 of a file, read in blocks."""
-    digest, size_bytes = hashlib.sha256(), 0
-    with storage.open_input(url) as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-            size_bytes += len(block)
-    return size_bytes, digest.hexdigest()
-
-
 def _check_spec(url: str, spec: CodecSpec, log: ProblemLog) -> bool:
     name = storage.name_of(url)
     try:
@@ -97,14 +87,16 @@ def _check_spec(url: str, spec: CodecSpec, log: ProblemLog) -> bool:
     return True
 
 
-def _check_rejected(folder: RunFolder, log: ProblemLog) -> None:
+def _check_rejected(
+    folder: RunFolder, commits: Mapping[int, CommitRecord], log: ProblemLog
+) -> None:
     where = "_run/rejected.parquet"
     try:
         listed = rejected_from_bytes(storage.read_bytes(storage.join(folder.url, where)))
     except (OSError, ValueError) as error:
         log.add("rejected_list_differs", where, f"it cannot be read: {error}")
         return
-    expected = folder.rejected()
+    expected = rejected_in(commits)
     if Counter(r.code for r in listed) != Counter(r.code for r in expected):
         detail = f"{len(listed)} recordings, the commit records name {len(expected)}"
         log.add("rejected_list_differs", where, detail)

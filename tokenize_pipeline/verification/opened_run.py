@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from codec import Codec, CodecError, load_codec
@@ -37,7 +38,11 @@ class OpenedRun:
 
     def items(self, shard: int) -> Sequence[SourceItem]:
         """The files that a shard reads; none if it is not planned."""
-        return next((planned.items for planned in self.plan if planned.index == shard), ())
+        return self._items_by_shard.get(shard, ())
+
+    @cached_property
+    def _items_by_shard(self) -> Mapping[int, Sequence[SourceItem]]:
+        return {shard.index: shard.items for shard in self.plan}
 
     def rows(self, part: str, log: ProblemLog) -> Iterator[TokenRow]:
         """Rows of a part; reading stops at the first damage, which is noted."""

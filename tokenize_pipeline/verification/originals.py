@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from tokenize_pipeline import storage
 from tokenize_pipeline.records import Recording, SourceItem, TokenRow
+from tokenize_pipeline.schema import stored_text
 from tokenize_pipeline.sources import read_recordings
 from tokenize_pipeline.verification.problems import Problem
 
@@ -16,12 +17,12 @@ def find_original(row: TokenRow, items: Iterable[SourceItem]) -> Recording | Pro
         items: files of the shard of the row.
     """
     for item in items:
-        if not row.source.startswith(_stored(item.url)):
+        if not row.source.startswith(stored_text(item.url)):
             continue
         if (problem := _changed(row, item)) is not None:
             return problem
         for recording in read_recordings(item):
-            if _stored(recording.source) == row.source:
+            if stored_text(recording.source) == row.source:
                 return recording
     return Problem("source_unavailable", row.id, f"the plan has no {row.source}")
 
@@ -34,8 +35,3 @@ def _changed(row: TokenRow, item: SourceItem) -> Problem | None:
         detail = f"{item.url} has {info.size_bytes} bytes, the plan says {item.size_bytes}"
         return Problem("source_changed", row.id, detail)
     return None
-
-
-def _stored(text: str) -> str:
-    """`text` as a part holds it: what UTF-8 cannot carry (bytes of odd file names) escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
