@@ -11,6 +11,8 @@ from torch import Tensor
 
 from codec.errors import AudioShapeError, UnsupportedBandwidthError
 
+PRECISIONS = ("float32", "bfloat16")
+
 # A recording is its whole waveform, or its waveform in blocks of any size, [C, S] each.
 Waveform = Tensor | Iterable[Tensor]
 
@@ -31,6 +33,7 @@ class CodecSpec:
     normalizes: bool  # every chunk is divided by its own scale
     causal: bool
     fingerprint: str  # sha256 of the weights and of whatever else decides the codes
+    precision: str = "float32"  # of the network; one of PRECISIONS
 
     @property
     def frames_per_second(self) -> float:
@@ -140,6 +143,10 @@ class Codec(Protocol):
 
     def decode(self, encoded: EncodedAudio) -> Tensor:
         """The waveform, float32 [C, num_samples]."""
+        ...
+
+    def decode_batch(self, recordings: Iterable[EncodedAudio]) -> Iterator[Tensor]:
+        """The waveforms of many recordings, in the order they came; faster than one by one."""
         ...
 
     def decode_stream(self, encoded: EncodedAudio) -> Iterator[Tensor]:

@@ -28,6 +28,8 @@ def load_codec(
     chunk_seconds: float | None = None,
     overlap: float | None = None,
     normalize: bool | None = None,
+    threads: int | None = None,
+    precision: str = "float32",
 ) -> Codec:
     """Loads a codec; arguments that are None keep the checkpoint's own value.
 
@@ -38,6 +40,8 @@ def load_codec(
         chunk_seconds: length of a chunk.
         overlap: fraction of a chunk that the next one repeats.
         normalize: whether each chunk is divided by its own scale.
+        threads: of a CPU, that work on recordings side by side; None: as many as torch uses.
+        precision: "float32", or "bfloat16", which is faster and gives other codes.
 
     Raises:
         UnknownCodecError: there is no such codec.
@@ -54,5 +58,12 @@ def load_codec(
             f"unknown codec {name!r}; choose one of {known}, a folder, a .th file or a hub id"
         )
     return EncodecCodec.from_pretrained(
-        source, name, device, chunk_seconds=chunk_seconds, overlap=overlap, normalize=normalize
+        source,
+        name,
+        device,
+        chunk_seconds=chunk_seconds,
+        overlap=overlap,
+        normalize=normalize,
+        threads=threads,
+        precision=precision,
     )

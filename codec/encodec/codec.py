@@ -4,52 +4,86 @@ Dimension key: B batch, C channels, S samples, K codebooks, T frames, D latent w
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from codec.base import CodecSpec, EncodedAudio, Waveform
+from codec.base import PRECISIONS, CodecSpec, EncodedAudio, Waveform
 from codec.encodec.checkpoint import read_checkpoint
-from codec.encodec.chunking import cut, overlap_add
 from codec.encodec.config import EncodecConfig
-from codec.encodec.conv import TileState
+from codec.encodec.decoding import DecodingOrder
+from codec.encodec.encoding import EncodingOrder
+from codec.encodec.engine import Engine
+from codec.encodec.grid import GridShape
+from codec.encodec.halves import Halves, decoder_halves, encoder_halves
 from codec.encodec.model import EncodecModel
 from codec.errors import AudioShapeError, CodecConfigError
 from codec.exact import exact_kernels
 
-# One shape for ever: kernels give other last bits for other shapes, and codes are argmins.
+# The grids' shapes. Kernels round differently for another shape, so these are part of what a codec
+# is, like its weights: whoever changes one changes the fingerprint.
 TILE_FRAMES = 75
+_UNIT_FRAMES = 25
+_CPU_SLOTS = 8
+_GPU_SLOTS = 256
 
 
 class EncodecCodec:
     """A `Codec` made of an `EncodecModel`.
 
-    A causal model without chunks runs over a recording in tiles of `TILE_FRAMES` frames with exact
-    state. A model with chunks encodes each at its true length. Any other sees a recording whole.
+    A causal model without chunks runs over recordings in tiles of `TILE_FRAMES` frames with exact
+    state. A model with chunks encodes each at its true length. Any other sees a recording whole,
+    and one at a time.
     """
 
-    def __init__(self, model: EncodecModel, name: str, fingerprint: str) -> None:
-        """Wraps a model.
+    def __init__(
+        self,
+        model: EncodecModel,
+        name: str,
+        fingerprint: str,
+        *,
+        threads: int | None = None,
+        precision: str = "float32",
+    ) -> None:
+        """Wraps a model, whose weights are not changed from then on.
 
         Args:
             model: in eval mode, on the device to use.
             name: what users call the codec.
             fingerprint: of the checkpoint.
+            threads: of a CPU, that work on recordings side by side; None: as many as torch uses.
+            precision: "float32", or "bfloat16" for convolutions and LSTM. The search for the
+                nearest entry is float32 always.
+
+        Raises:
+            CodecConfigError: there is no such precision, or not for this model.
         """
         config = model.config
         self._model = model
         self._device = next(model.parameters()).device
-        self._tiles = (
+        self._threads = (threads or torch.get_num_threads()) if self._device.type == "cpu" else 1
+        self._has_tiles = (
             config.use_causal_conv
             and config.trim_right_ratio == 1.0
             and config.chunk_length is None
             and not config.normalize
             and config.norm_type == "weight_norm"
+            and config.pad_mode != "circular"
         )
-        self.spec = _spec(config, name, fingerprint, len(model.quantizer))
+        has_chunks = config.chunk_length is not None and config.pad_mode != "circular"
+        self._is_batched = self._has_tiles or has_chunks
+        if precision not in PRECISIONS:
+            raise CodecConfigError(
+                f"precision {precision!r}: choose one of {', '.join(PRECISIONS)}"
+            )
+        if precision != "float32" and not self._is_batched:
+            raise CodecConfigError(f"{name} sees recordings whole, which is done in float32 only")
+        self._dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        self.spec = _spec(config, name, fingerprint, len(model.quantizer), precision)
 
     @classmethod
     def from_pretrained(
@@ -61,8 +95,12 @@ class EncodecCodec:
         chunk_seconds: float | None = None,
         overlap: float | None = None,
         normalize: bool | None = None,
+        threads: int | None = None,
+        precision: str = "float32",
     ) -> "EncodecCodec":
         """The codec of a checkpoint; what is not None replaces the checkpoint's own value.
+
+        `threads` and `precision` are those of the constructor.
 
         Raises:
             UnknownCodecError: there is no such file, folder or repository.
@@ -73,7 +111,7 @@ class EncodecCodec:
         config = _overridden(checkpoint.config, chunk_seconds, overlap, normalize)
         checkpoint = replace(checkpoint, config=config)
         model = EncodecModel.from_checkpoint(checkpoint).to(device)
-        return cls(model, name, checkpoint.fingerprint)
+        return cls(model, name, checkpoint.fingerprint, threads=threads, precision=precision)
 
     def encode(self, waveform: Tensor, num_codebooks: int | None = None) -> EncodedAudio:
         """Codes of one recording, float [C, S].
@@ -94,9 +132,12 @@ class EncodecCodec:
             UnsupportedBandwidthError: the codec has fewer codebooks.
         """
         count = self.spec.check_num_codebooks(num_codebooks)
-        for recording in recordings:
-            blocks = [recording] if isinstance(recording, Tensor) else recording
-            yield self._encode_recording(map(self._checked, blocks), count)
+        checked = (map(self._checked, _blocks(recording)) for recording in recordings)
+        if not self._is_batched:
+            return (self._encode_whole(blocks, count) for blocks in checked)
+        tile_samples = TILE_FRAMES * self.spec.hop_samples if self._has_tiles else None
+        order = EncodingOrder(self.spec, count, tile_samples)
+        return order.run(self._engine(self._encoder_halves(count)), checked)
 
     def decode(self, encoded: EncodedAudio) -> Tensor:
         """The waveform, float32 [C, num_samples].
@@ -104,20 +145,29 @@ class EncodecCodec:
         Raises:
             AudioShapeError: codes or scales do not fit `num_samples` or the codec.
         """
-        blocks = list(self.decode_stream(encoded))
-        return torch.cat([torch.zeros(self.spec.channels, 0), *blocks], dim=-1)
+        return next(self.decode_batch([encoded]))
+
+    def decode_batch(self, recordings: Iterable[EncodedAudio]) -> Iterator[Tensor]:
+        """The waveforms of many recordings, in the order they came.
+
+        Raises:
+            AudioShapeError: codes or scales do not fit `num_samples` or the codec.
+        """
+        checked = map(self._check_encoded, recordings)
+        if not self._is_batched:
+            return map(self._decode_whole, checked)
+        return self._decoding_order().waveforms(self._engine(self._decoder_halves), checked)
 
     def decode_stream(self, encoded: EncodedAudio) -> Iterator[Tensor]:
-        """The same waveform in blocks [C, S].
+        """The waveform of one recording in blocks [C, S], as they are decoded.
 
         Raises:
             AudioShapeError: codes or scales do not fit `num_samples` or the codec.
         """
         self._check_encoded(encoded)
-        left = encoded.num_samples
-        for block_BCS in self._decoded_blocks(encoded):
-            yield block_BCS[0, :, :left].cpu()
-            left -= min(left, block_BCS.shape[-1])
+        if not self._is_batched:
+            return iter([self._decode_whole(encoded)])
+        return self._decoding_order().blocks(self._engine(self._decoder_halves), encoded)
 
     def codebook(self, index: int) -> Tensor:
         """Entries of codebook `index`, counted from 0: float32 [codebook_size, D].
@@ -129,85 +179,53 @@ class EncodecCodec:
             raise IndexError(f"codebook {index}: {self.spec.name} has {self.spec.num_codebooks}")
         return self._model.quantizer[index].embed.detach().clone()
 
-    def _encode_recording(self, blocks: Iterator[Tensor], num_codebooks: int) -> EncodedAudio:
-        num_samples = 0
+    @cached_property
+    def _encoder_halves(self) -> Callable[[int], Halves]:
+        return encoder_halves(self._model, self._dtype)
 
-        def counted() -> Iterator[Tensor]:
-            nonlocal num_samples
-            for block in blocks:
-                num_samples += block.shape[-1]
-                yield block
+    @cached_property
+    def _decoder_halves(self) -> Halves:
+        return decoder_halves(self._model, self._dtype)
 
-        codes: list[Tensor] = [torch.zeros(num_codebooks, 0, dtype=torch.int64)]
-        scales: list[Tensor] = []
-        if self._tiles:
-            state = TileState()
-            length = TILE_FRAMES * self.spec.hop_samples
-            for tile_CS, is_last in cut(counted(), length, length):
-                state = replace(state, is_last=is_last)
-                codes.append(self._encode_tile(tile_CS, state, num_codebooks))
-                state = state.next_tile(is_last=False)
-        else:
-            for chunk_CS in self._chunks(counted()):
-                codes_KT, scale = self._encode_chunk(chunk_CS, num_codebooks)
-                codes.append(codes_KT)
-                scales += [] if scale is None else [scale]
-        stacked = torch.cat(scales) if scales else torch.zeros(0)
-        scaled = stacked if self.spec.normalizes else None
-        return EncodedAudio(torch.cat(codes, dim=-1), scaled, num_samples)
+    def _engine(self, halves: Halves) -> Engine:
+        frames = TILE_FRAMES
+        if self.spec.chunk_samples is not None:
+            frames = -(-self.spec.chunk_samples // self.spec.hop_samples)
+        on_gpu = self._device.type != "cpu"
+        shape = GridShape(
+            slots=_GPU_SLOTS if on_gpu else _CPU_SLOTS,
+            frames=frames,
+            unit_frames=_UNIT_FRAMES,
+            together=on_gpu,
+        )
+        return Engine(halves, shape, self._has_tiles, self._dtype, self._threads)
 
-    def _chunks(self, blocks: Iterator[Tensor]) -> Iterator[Tensor]:
-        if self.spec.chunk_samples is not None and self.spec.stride_samples is not None:
-            for chunk_CS, _ in cut(blocks, self.spec.chunk_samples, self.spec.stride_samples):
-                yield chunk_CS
-            return
-        whole_CS = torch.cat([torch.zeros(self.spec.channels, 0), *blocks], dim=-1)
-        if whole_CS.shape[-1]:
-            yield whole_CS
+    def _decoding_order(self) -> DecodingOrder:
+        return DecodingOrder(self.spec, TILE_FRAMES if self._has_tiles else None)
 
     @torch.no_grad()
-    def _encode_tile(self, tile_CS: Tensor, state: TileState, num_codebooks: int) -> Tensor:
-        with exact_kernels(self._device):
-            z_BDT = self._model.encoder(tile_CS[None].to(self._device), state)
-            return self._model.quantizer.encode(z_BDT, num_codebooks)[0].cpu()
+    def _encode_whole(self, blocks: Iterable[Tensor], num_codebooks: int) -> EncodedAudio:
+        x_CS = torch.cat([torch.zeros(self.spec.channels, 0), *blocks], dim=-1)
+        codes_KT = torch.zeros(num_codebooks, 0, dtype=torch.int64)
+        scales = torch.zeros(0)
+        if x_CS.shape[1]:
+            with exact_kernels(self._device):
+                x_BCS = x_CS[None].to(self._device)
+                codes_BKT, scale_B1 = self._model.encode_chunk(x_BCS, num_codebooks)
+            codes_KT = codes_BKT[0].cpu()
+            scales = scales if scale_B1 is None else scale_B1[0].cpu()
+        return EncodedAudio(codes_KT, scales if self.spec.normalizes else None, x_CS.shape[1])
 
     @torch.no_grad()
-    def _encode_chunk(self, chunk_CS: Tensor, num_codebooks: int) -> tuple[Tensor, Tensor | None]:
+    def _decode_whole(self, encoded: EncodedAudio) -> Tensor:
+        if encoded.num_samples == 0:
+            return torch.zeros(self.spec.channels, 0)
         with exact_kernels(self._device):
-            x_BCS = chunk_CS[None].to(self._device)
-            codes_BKT, scale_B1 = self._model.encode_chunk(x_BCS, num_codebooks)
-        return codes_BKT[0].cpu(), None if scale_B1 is None else scale_B1[0].float().cpu()
-
-    def _decoded_blocks(self, encoded: EncodedAudio) -> Iterator[Tensor]:
-        if self._tiles:
-            state = TileState()
-            for codes_KT, is_last in cut([encoded.codes], TILE_FRAMES, TILE_FRAMES):
-                state = replace(state, is_last=is_last)
-                yield self._decode_tile(codes_KT, state)
-                state = state.next_tile(is_last=False)
-            return
-        stride = self.spec.stride_samples or max(1, encoded.num_samples)
-        yield from overlap_add(self._decoded_chunks(encoded), stride)
-
-    def _decoded_chunks(self, encoded: EncodedAudio) -> Iterator[Tensor]:
-        start = 0
-        for index, frames in enumerate(self.spec.chunk_frames(encoded.num_samples)):
-            scale = None if encoded.scales is None else encoded.scales[index]
-            yield self._decode_chunk(encoded.codes[:, start : start + frames], scale)
-            start += frames
-
-    @torch.no_grad()
-    def _decode_tile(self, codes_KT: Tensor, state: TileState) -> Tensor:
-        with exact_kernels(self._device):
-            z_BDT = self._model.quantizer.decode(codes_KT[None].to(self._device))
-            audio: Tensor = self._model.decoder(z_BDT, state)
-            return audio
-
-    @torch.no_grad()
-    def _decode_chunk(self, codes_KT: Tensor, scale: Tensor | None) -> Tensor:
-        with exact_kernels(self._device):
-            scale_B1 = None if scale is None else scale.to(self._device).view(1, 1)
-            return self._model.decode_chunk(codes_KT[None].to(self._device), scale_B1)
+            codes_BKT = encoded.codes[None].to(self._device)
+            scales = encoded.scales
+            scale_B1 = None if scales is None else scales.to(self._device).view(1, 1)
+            audio_BCS = self._model.decode_chunk(codes_BKT, scale_B1)
+        return audio_BCS[0, :, : encoded.num_samples].cpu()
 
     def _checked(self, block: Tensor) -> Tensor:
         shape = tuple(block.shape)
@@ -218,7 +236,7 @@ class EncodecCodec:
             )
         return block.float()
 
-    def _check_encoded(self, encoded: EncodedAudio) -> None:
+    def _check_encoded(self, encoded: EncodedAudio) -> EncodedAudio:
         codebooks, frames = encoded.codes.shape
         self.spec.check_num_codebooks(codebooks)
         wanted = self.spec.num_frames(encoded.num_samples)
@@ -239,6 +257,11 @@ class EncodecCodec:
                 f"codes run from {int(encoded.codes.min())} to {int(encoded.codes.max())}; "
                 f"{self.spec.name} has codes 0 to {self.spec.codebook_size - 1}"
             )
+        return encoded
+
+
+def _blocks(recording: Waveform) -> Iterable[Tensor]:
+    return [recording] if isinstance(recording, Tensor) else recording
 
 
 def _overridden(
@@ -256,8 +279,11 @@ def _overridden(
     return config if normalize is None else replace(config, normalize=normalize)
 
 
-def _spec(config: EncodecConfig, name: str, fingerprint: str, num_codebooks: int) -> CodecSpec:
-    tiled = hashlib.sha256(f"{fingerprint} tile {TILE_FRAMES}".encode()).hexdigest()
+def _spec(
+    config: EncodecConfig, name: str, fingerprint: str, num_codebooks: int, precision: str
+) -> CodecSpec:
+    shape = f"grid {_CPU_SLOTS} x {TILE_FRAMES} by {_UNIT_FRAMES}"
+    engine = hashlib.sha256(f"{fingerprint} {shape} {precision}".encode()).hexdigest()
     return CodecSpec(
         name=name,
         sample_rate=config.sampling_rate,
@@ -270,5 +296,6 @@ def _spec(config: EncodecConfig, name: str, fingerprint: str, num_codebooks: int
         stride_samples=config.chunk_stride,
         normalizes=config.normalize,
         causal=config.use_causal_conv,
-        fingerprint=tiled,
+        fingerprint=engine,
+        precision=precision,
     )

@@ -1,40 +1,15 @@
-"""Convolutions of EnCodec: padded so that lengths divide, and able to run tile by tile.
+"""Convolutions of EnCodec, padded so that lengths divide.
 
 Dimension key: B batch, C channels, S samples or frames along time.
-
-A causal network can be run over a recording in tiles with exactly the result of one pass, if each
-convolution keeps the inputs that the next tile's first outputs still need:
-
-    inputs    |------ tile 1 ------|------ tile 2 ------|-- tile 3 --|
-    padded  rr|------ tile 1 ------|                                      r: reflected start
-                                 kk|------ tile 2 ------|                 k: kept from tile 1
-                                                      kk|-- tile 3 --|r   r: reflected end
 """
 
 import math
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from codec.encodec.config import EncodecConfig
-
-
-@dataclass
-class TileState:
-    """Where a recording is in its tiles, and what every layer carries from one to the next.
-
-    The default is a recording in a single tile.
-    """
-
-    is_first: bool = True
-    is_last: bool = True
-    carried: dict[nn.Module, Tensor] = field(default_factory=dict)
-
-    def next_tile(self, is_last: bool) -> "TileState":
-        """The state for the tile after this one; what was carried is handed on."""
-        return TileState(is_first=False, is_last=is_last, carried=self.carried)
 
 
 def pad_end_aware(x_BCS: Tensor, left: int, right: int, mode: str) -> Tensor:
@@ -104,29 +79,14 @@ class EncodecConv1d(_FoldsWeightNorm):
         has_norm = config.norm_type == "time_group_norm"
         self.norm = nn.GroupNorm(1, out_channels) if has_norm else nn.Identity()
 
-    def forward(self, x_BCS: Tensor, tile: TileState | None = None) -> Tensor:
-        """Convolves a recording, or the next tile of one.
-
-        Args:
-            x_BCS: samples; a tile that is not the last must be a multiple of the stride.
-            tile: what earlier tiles left; None for a whole recording.
-        """
-        tile = tile or TileState()
-        padded_BCS = self._pad(x_BCS, tile)
-        if not tile.is_last and self.padding_total > 0:
-            tile.carried[self] = padded_BCS[..., -self.padding_total :].clone()
-        y: Tensor = self.norm(self.conv(padded_BCS))
-        return y
-
-    def _pad(self, x_BCS: Tensor, tile: TileState) -> Tensor:
-        missing = -x_BCS.shape[-1] % self.stride if tile.is_last else 0
-        if not tile.is_first:
-            if self.padding_total > 0:
-                x_BCS = torch.cat([tile.carried[self], x_BCS], dim=-1)
-            return pad_end_aware(x_BCS, 0, missing, self.pad_mode) if missing else x_BCS
+    def forward(self, x_BCS: Tensor) -> Tensor:
+        """Convolves recordings of one length."""
         right = 0 if self.is_causal else self.padding_total // 2
         left = self.padding_total - right
-        return pad_end_aware(x_BCS, left, right + missing, self.pad_mode)
+        missing = -x_BCS.shape[-1] % self.stride
+        padded_BCS = pad_end_aware(x_BCS, left, right + missing, self.pad_mode)
+        y: Tensor = self.norm(self.conv(padded_BCS))
+        return y
 
 
 class EncodecConvTranspose1d(_FoldsWeightNorm):
@@ -152,20 +112,9 @@ class EncodecConvTranspose1d(_FoldsWeightNorm):
         causal_right = math.ceil(excess * config.trim_right_ratio)
         self.trim_right = causal_right if config.use_causal_conv else excess // 2
         self.trim_left = excess - self.trim_right
-        # Input frames before a tile that still reach into its output.
-        self.context = math.ceil(kernel_size / stride) - 1
 
-    def forward(self, x_BCS: Tensor, tile: TileState | None = None) -> Tensor:
-        """Upsamples a recording, or the next tile of one."""
-        tile = tile or TileState()
-        repeated = 0
-        if not tile.is_first:
-            previous_BCS = tile.carried[self]
-            repeated = previous_BCS.shape[-1]
-            x_BCS = torch.cat([previous_BCS, x_BCS], dim=-1)
-        if not tile.is_last:
-            tile.carried[self] = x_BCS[..., max(0, x_BCS.shape[-1] - self.context) :].clone()
+    def forward(self, x_BCS: Tensor) -> Tensor:
+        """Upsamples recordings of one length."""
         y_BCS = self.norm(self.conv(x_BCS))
-        start = self.trim_left + repeated * self.stride
-        trimmed: Tensor = y_BCS[..., start : y_BCS.shape[-1] - self.trim_right]
+        trimmed: Tensor = y_BCS[..., self.trim_left : y_BCS.shape[-1] - self.trim_right]
         return trimmed

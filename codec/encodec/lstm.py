@@ -3,11 +3,9 @@
 Dimension key: B batch, C channels, T frames.
 """
 
-import torch
 from torch import Tensor, nn
 
 from codec.encodec.config import EncodecConfig
-from codec.encodec.conv import TileState
 
 
 class EncodecLSTM(nn.Module):
@@ -21,13 +19,8 @@ class EncodecLSTM(nn.Module):
         super().__init__()
         self.lstm = nn.LSTM(channels, channels, config.num_lstm_layers)
 
-    def forward(self, x_BCT: Tensor, tile: TileState | None = None) -> Tensor:
-        """Runs over a recording, or the next tile of one."""
-        tile = tile or TileState()
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        """Runs over recordings of one length."""
         x_TBC = x_BCT.permute(2, 0, 1)
-        hidden_and_cell = None if tile.is_first else tile.carried[self].unbind(0)
-        y_TBC, (hidden, cell) = self.lstm(x_TBC, hidden_and_cell)
-        if not tile.is_last:
-            tile.carried[self] = torch.stack([hidden, cell])
-        y_BCT: Tensor = (y_TBC + x_TBC).permute(1, 2, 0)
+        y_BCT: Tensor = (self.lstm(x_TBC)[0] + x_TBC).permute(1, 2, 0)
         return y_BCT

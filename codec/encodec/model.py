@@ -28,6 +28,12 @@ from codec.quantization import ResidualCodebooks
 SILENCE_SCALE = 1e-8  # added to a chunk's root mean square, so that silence can be divided by it
 
 
+def chunk_scale(x_BCS: Tensor) -> Tensor:
+    """Root mean square of the mean of the channels, [B, 1, 1]: what a chunk is divided by."""
+    mono_B1S = x_BCS.mean(dim=1, keepdim=True)
+    return mono_B1S.square().mean(dim=2, keepdim=True).sqrt() + SILENCE_SCALE
+
+
 class EncodecModel(nn.Module):
     """SEANet encoder and decoder around a residual vector quantizer.
 
@@ -94,8 +100,7 @@ class EncodecModel(nn.Module):
         """Codes [B, K, T] and scales [B, 1] of chunks of one length, without any padding."""
         scale_B1 = None
         if self.config.normalize:
-            mono_B1S = x_BCS.mean(dim=1, keepdim=True)
-            scale_B11 = mono_B1S.square().mean(dim=2, keepdim=True).sqrt() + SILENCE_SCALE
+            scale_B11 = chunk_scale(x_BCS)
             x_BCS, scale_B1 = x_BCS / scale_B11, scale_B11.view(-1, 1)
         return self.quantizer.encode(self.encoder(x_BCS), num_codebooks), scale_B1
 

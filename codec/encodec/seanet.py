@@ -12,13 +12,13 @@ Source: "High Fidelity Neural Audio Compression" (Défossez et al., 2022), secti
 from torch import Tensor, nn
 
 from codec.encodec.config import EncodecConfig
-from codec.encodec.conv import EncodecConv1d, EncodecConvTranspose1d, TileState
+from codec.encodec.conv import EncodecConv1d, EncodecConvTranspose1d
 from codec.encodec.lstm import EncodecLSTM
 
 
-def _run(layers: nn.ModuleList, x_BCS: Tensor, tile: TileState) -> Tensor:
+def _run(layers: nn.ModuleList, x_BCS: Tensor) -> Tensor:
     for layer in layers:
-        x_BCS = layer(x_BCS) if isinstance(layer, nn.ELU) else layer(x_BCS, tile)
+        x_BCS = layer(x_BCS)
     return x_BCS
 
 
@@ -44,11 +44,10 @@ class EncodecResnetBlock(nn.Module):
             else None
         )
 
-    def forward(self, x_BCS: Tensor, tile: TileState | None = None) -> Tensor:
-        """Runs over a recording, or the next tile of one."""
-        tile = tile or TileState()
-        straight_BCS = x_BCS if self.shortcut is None else self.shortcut(x_BCS, tile)
-        return straight_BCS + _run(self.block, x_BCS, tile)
+    def forward(self, x_BCS: Tensor) -> Tensor:
+        """Runs over recordings of one length."""
+        straight_BCS = x_BCS if self.shortcut is None else self.shortcut(x_BCS)
+        return straight_BCS + _run(self.block, x_BCS)
 
 
 def _resnet_blocks(config: EncodecConfig, channels: int) -> list[nn.Module]:
@@ -75,9 +74,9 @@ class EncodecEncoder(nn.Module):
         layers += [EncodecConv1d(config, width, config.hidden_size, config.last_kernel_size)]
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, x_BCS: Tensor, tile: TileState | None = None) -> Tensor:
-        """Encodes a recording, or the next tile of one."""
-        return _run(self.layers, x_BCS, tile or TileState())
+    def forward(self, x_BCS: Tensor) -> Tensor:
+        """Encodes recordings of one length."""
+        return _run(self.layers, x_BCS)
 
 
 class EncodecDecoder(nn.Module):
@@ -103,6 +102,6 @@ class EncodecDecoder(nn.Module):
         layers += [EncodecConv1d(config, width, config.audio_channels, config.last_kernel_size)]
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, z_BDT: Tensor, tile: TileState | None = None) -> Tensor:
-        """Decodes a recording, or the next tile of one."""
-        return _run(self.layers, z_BDT, tile or TileState())
+    def forward(self, z_BDT: Tensor) -> Tensor:
+        """Decodes recordings of one length."""
+        return _run(self.layers, z_BDT)
