@@ -18,8 +18,7 @@ from codec.encodec.config import EncodecConfig
 from codec.encodec.decoding import DecodingOrder
 from codec.encodec.encoding import EncodingOrder
 from codec.encodec.engine import Engine
-from codec.encodec.grid import GridShape
-from codec.encodec.halves import Halves, decoder_halves, encoder_halves
+from codec.encodec.halves import GridShape, Halves, decoder_halves, encoder_halves
 from codec.encodec.model import EncodecModel
 from codec.errors import AudioShapeError, CodecConfigError
 from codec.exact import exact_kernels
@@ -82,6 +81,10 @@ class EncodecCodec:
             )
         if precision != "float32" and not self._is_batched:
             raise CodecConfigError(f"{name} sees recordings whole, which is done in float32 only")
+        on_gpu = self._device.type != "cpu"
+        frames = -(-(config.chunk_length or 0) // config.hop_length) or TILE_FRAMES
+        slots = _GPU_SLOTS if on_gpu else _CPU_SLOTS
+        self._shape = GridShape(slots, frames, _UNIT_FRAMES, together=on_gpu)
         self._dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self.spec = _spec(config, name, fingerprint, len(model.quantizer), precision)
 
@@ -181,24 +184,14 @@ class EncodecCodec:
 
     @cached_property
     def _encoder_halves(self) -> Callable[[int], Halves]:
-        return encoder_halves(self._model, self._dtype)
+        return encoder_halves(self._model, self._shape, self._dtype)
 
     @cached_property
     def _decoder_halves(self) -> Halves:
-        return decoder_halves(self._model, self._dtype)
+        return decoder_halves(self._model, self._shape, self._dtype)
 
     def _engine(self, halves: Halves) -> Engine:
-        frames = TILE_FRAMES
-        if self.spec.chunk_samples is not None:
-            frames = -(-self.spec.chunk_samples // self.spec.hop_samples)
-        on_gpu = self._device.type != "cpu"
-        shape = GridShape(
-            slots=_GPU_SLOTS if on_gpu else _CPU_SLOTS,
-            frames=frames,
-            unit_frames=_UNIT_FRAMES,
-            together=on_gpu,
-        )
-        return Engine(halves, shape, self._has_tiles, self._dtype, self._threads)
+        return Engine(halves, self._shape, self._has_tiles, self._threads)
 
     def _decoding_order(self) -> DecodingOrder:
         return DecodingOrder(self.spec, TILE_FRAMES if self._has_tiles else None)

@@ -19,11 +19,52 @@ from codec.encodec.model import chunk_scale
 MOST_WAITING_FRAMES = 1 << 21
 
 
+class _Codes:
+    """Codes [T, K] that grow at the end: a few large blocks, since many small ones riddle memory.
+
+    Args:
+        num_codebooks: K.
+        codebook_size: entries of each.
+    """
+
+    def __init__(self, num_codebooks: int, codebook_size: int) -> None:
+        dtype = torch.int16 if codebook_size <= 1 << 15 else torch.int32
+        self._blocks_TK = [torch.empty(1 << 9, num_codebooks, dtype=dtype)]
+        self._filled_frames = 0  # of the last block
+        self.num_frames = 0
+
+    def append(self, codes_TK: Tensor) -> None:
+        """Adds frames."""
+        while len(codes_TK):
+            last_TK = self._blocks_TK[-1]
+            if self._filled_frames == len(last_TK):
+                size = min(2 * len(last_TK), 1 << 16)
+                self._blocks_TK.append(last_TK.new_empty(size, last_TK.shape[1]))
+                self._filled_frames = 0
+                continue
+            room_TK = last_TK[self._filled_frames :][: len(codes_TK)]
+            room_TK.copy_(codes_TK[: len(room_TK)])
+            codes_TK = codes_TK[len(room_TK) :]
+            self._filled_frames += len(room_TK)
+            self.num_frames += len(room_TK)
+
+    def drained(self) -> Tensor:
+        """All of them, int64 [K, T]; leaves none behind, so that memory is not held twice."""
+        codes_KT = torch.empty(self._blocks_TK[0].shape[1], self.num_frames, dtype=torch.int64)
+        start = 0
+        while self._blocks_TK:
+            block_TK = self._blocks_TK.pop(0)
+            part_KT = codes_KT[:, start : start + len(block_TK)]
+            part_KT.copy_(block_TK[: part_KT.shape[1]].t())
+            start += len(block_TK)
+        return codes_KT
+
+
 @dataclass
 class _Entry:
     """One recording on its way."""
 
-    codes: list[Tensor] = field(default_factory=list)  # [T, K] each
+    codes: _Codes
     scales: list[Tensor] = field(default_factory=list)
     num_samples: int = 0
     open_pieces: int = 0  # whose codes are still to come
@@ -46,7 +87,6 @@ class EncodingOrder:
         self._spec = spec
         self._num_codebooks = num_codebooks
         self._tile_samples = tile_samples
-        self._compact = torch.int16 if spec.codebook_size <= 1 << 15 else torch.int32
         self._entries: deque[_Entry] = deque()  # in order; the first is yielded next
         self._owners: dict[int, _Entry] = {}  # by the engine's number
         self._waiting_frames = 0
@@ -56,7 +96,7 @@ class EncodingOrder:
         for number, rows_TK, is_last in engine.run(self._pieces(recordings), self._may_begin):
             entry = self._owners[number]
             if rows_TK is not None:
-                entry.codes.append(rows_TK.to(self._compact))
+                entry.codes.append(rows_TK)
                 self._waiting_frames += len(rows_TK)
             if is_last:
                 entry.open_pieces -= 1
@@ -76,7 +116,7 @@ class EncodingOrder:
     def _pieces(self, recordings: Iterable[Iterable[Tensor]]) -> Iterator[Tiles]:
         numbers = iter(range(1 << 62))
         for blocks in recordings:
-            entry = _Entry()
+            entry = _Entry(_Codes(self._num_codebooks, self._spec.codebook_size))
             self._entries.append(entry)
             counted = _counted(blocks, entry)
             if self._tile_samples is not None:
@@ -105,14 +145,10 @@ class EncodingOrder:
             yield (chunk_CS[None] / scale_B11)[0]
 
     def _encoded(self, entry: _Entry) -> EncodedAudio:
-        frames = sum(len(codes_TK) for codes_TK in entry.codes)
-        codes_KT = torch.empty(self._num_codebooks, frames, dtype=torch.int64)
-        start = 0
-        for codes_TK in entry.codes:
-            codes_KT[:, start : start + len(codes_TK)] = codes_TK.t()
-            start += len(codes_TK)
         scales = torch.cat(entry.scales) if entry.scales else torch.zeros(0)
-        return EncodedAudio(codes_KT, scales if self._spec.normalizes else None, entry.num_samples)
+        return EncodedAudio(
+            entry.codes.drained(), scales if self._spec.normalizes else None, entry.num_samples
+        )
 
 
 def _counted(blocks: Iterable[Tensor], entry: _Entry) -> Iterator[Tensor]:

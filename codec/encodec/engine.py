@@ -13,9 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from codec.encodec.grid import Grid, GridShape, Piece
-from codec.encodec.halves import Halves
-from codec.encodec.kernels import RowLSTM
+from codec.encodec.grid import Grid, Piece
+from codec.encodec.halves import GridShape, Halves
 from codec.exact import exact_kernels
 
 # The rows of one recording, a tile at a time, each with whether it is the last.
@@ -35,20 +34,16 @@ class Engine:
 
     Args:
         halves: of the encoder or decoder.
-        shape: of every grid.
+        shape: of every grid; the one that the halves were made for.
         keeps: whether the tiles of a recording follow on one another; otherwise each is whole.
-        dtype: of the rows.
         threads: grids that work at the same time.
     """
 
-    def __init__(
-        self, halves: Halves, shape: GridShape, keeps: bool, dtype: torch.dtype, threads: int
-    ) -> None:
+    def __init__(self, halves: Halves, shape: GridShape, keeps: bool, threads: int) -> None:
         self._halves = halves
         self._shape = shape
         self._keeps = keeps
         self._threads = threads
-        self._lstm = RowLSTM(halves.lstm, (shape.frames, shape.slots), dtype)
 
     def run(
         self, recordings: Iterable[Tiles], may_begin: Callable[[], bool] = lambda: True
@@ -70,13 +65,13 @@ class Engine:
                 busy = [crew for crew in crews if any(crew.pieces)]
                 if not busy:
                     return
-                with exact_kernels(self._lstm.device):
+                with exact_kernels(self._halves.lstm.device):
                     others = [pool.submit(crew.step) for crew in busy[1:]]
                     outputs = [busy[0].step(), *(other.result() for other in others)]
                 yield from sorted((o for some in outputs for o in some), key=lambda o: o.number)
 
     def _grid(self) -> Grid:
-        return Grid(self._halves, self._lstm, self._shape, self._keeps)
+        return Grid(self._halves, self._shape, self._keeps)
 
 
 class _Crew:

@@ -19,19 +19,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from codec.encodec.halves import Halves
-from codec.encodec.kernels import RowLSTM, Scratch
+from codec.encodec.halves import GridShape, Halves
+from codec.encodec.kernels import Scratch
 from codec.encodec.rows import KeptRows, Lane, Tile
-
-
-@dataclass(frozen=True)
-class GridShape:
-    """What a grid looks like."""
-
-    slots: int  # recordings side by side
-    frames: int  # of a full tile
-    unit_frames: int  # a tile is padded to a multiple of this
-    together: bool  # all slots go through the convolutions in one call
 
 
 @dataclass(frozen=True)
@@ -47,18 +37,17 @@ class Grid:
     """Runs the halves of an encoder or a decoder over the pieces in its slots.
 
     Args:
-        halves: may be shared with other grids, as may `lstm`.
-        lstm: made for the shape.
-        shape: the same for ever.
+        halves: may be shared with other grids.
+        shape: that the halves were made for.
         keeps: whether recordings have several pieces, of which layers keep what the next one needs.
     """
 
-    def __init__(self, halves: Halves, lstm: RowLSTM, shape: GridShape, keeps: bool) -> None:
+    def __init__(self, halves: Halves, shape: GridShape, keeps: bool) -> None:
         self._halves = halves
-        self._lstm = lstm
         self._shape = shape
         self._before = KeptRows(shape.slots) if keeps else None
         self._after = KeptRows(shape.slots) if keeps else None
+        lstm = halves.lstm
         self._scratch = Scratch(lstm.device)
         self._x_TBD = lstm.zeros(shape.frames, shape.slots)
         self._hidden_LBD = lstm.zeros(lstm.num_layers, shape.slots)
@@ -74,7 +63,7 @@ class Grid:
         fresh = [slot for slot, piece in enumerate(pieces) if piece is not None and piece.is_first]
         self._hidden_LBD[:, fresh] = 0
         self._cell_LBD[:, fresh] = 0
-        y_TBD = self._lstm(self._x_TBD, self._hidden_LBD, self._cell_LBD).add_(self._x_TBD)
+        y_TBD = self._halves.lstm(self._x_TBD, self._hidden_LBD, self._cell_LBD).add_(self._x_TBD)
         done: list[Tensor | None] = [None] * len(pieces)
         for tile_in, x_BRC in calls:
             frames = -(-x_BRC.shape[1] // self._halves.rows_in)
@@ -117,7 +106,7 @@ class Grid:
             for p in pieces
         )  # fmt: skip
         tile = Tile(lanes, slice(slot, slot + len(pieces)), None, self._scratch)
-        return tile, x_BRC.to(self._lstm.device)
+        return tile, x_BRC.to(self._halves.lstm.device)
 
 
 def _range(slots: slice) -> range:

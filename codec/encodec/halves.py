@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from codec.encodec.kernels import RowLinear, argmin_rows
+from codec.encodec.kernels import RowLinear, RowLSTM, argmin_rows
 from codec.encodec.lstm import EncodecLSTM
 from codec.encodec.model import EncodecModel
 from codec.encodec.rows import RowLayer, Tile, row_layers
@@ -26,19 +26,31 @@ Half = Callable[[Tensor, Tile], Tensor]
 
 
 @dataclass(frozen=True)
+class GridShape:
+    """What a grid looks like."""
+
+    slots: int  # recordings side by side
+    frames: int  # of a full tile
+    unit_frames: int  # a tile is padded to a multiple of this
+    together: bool  # all slots go through the convolutions in one call
+
+
+@dataclass(frozen=True)
 class Halves:
     """What runs before and after an LSTM, on rows [B, R, C]."""
 
     before: Half
-    lstm: nn.LSTM
+    lstm: RowLSTM
     after: Half
     rows_in: int  # that `before` takes for a frame
     rows_out: int  # that `after` gives for a frame
 
 
-def encoder_halves(model: EncodecModel, dtype: torch.dtype) -> Callable[[int], Halves]:
+def encoder_halves(
+    model: EncodecModel, shape: GridShape, dtype: torch.dtype
+) -> Callable[[int], Halves]:
     """Waveform rows [B, S, C] to codes [B, T, K], for a number of codebooks."""
-    before, lstm, after = _split(model.encoder.layers)
+    before, lstm, after = _split(model.encoder.layers, shape, dtype)
     convolutions, last = _chain(row_layers(before, dtype)), _chain(row_layers(after, dtype))
     search = RowSearch(model.quantizer)
 
@@ -49,14 +61,14 @@ def encoder_halves(model: EncodecModel, dtype: torch.dtype) -> Callable[[int], H
         def searched(x_BRC: Tensor, tile: Tile) -> Tensor:
             return search(last(x_BRC, tile), num_codebooks)
 
-        return Halves(converted, lstm.lstm, searched, model.config.hop_length, 1)
+        return Halves(converted, lstm, searched, model.config.hop_length, 1)
 
     return halves
 
 
-def decoder_halves(model: EncodecModel, dtype: torch.dtype) -> Halves:
+def decoder_halves(model: EncodecModel, shape: GridShape, dtype: torch.dtype) -> Halves:
     """Codes [B, T, K] to waveform rows [B, S, C]."""
-    before, lstm, after = _split(model.decoder.layers)
+    before, lstm, after = _split(model.decoder.layers, shape, dtype)
     convolutions, last = _chain(row_layers(before, dtype)), _chain(row_layers(after, dtype))
 
     def looked_up(codes_BTK: Tensor, tile: Tile) -> Tensor:
@@ -66,7 +78,7 @@ def decoder_halves(model: EncodecModel, dtype: torch.dtype) -> Halves:
     def audible(x_BRC: Tensor, tile: Tile) -> Tensor:
         return last(x_BRC, tile).float()
 
-    return Halves(looked_up, lstm.lstm, audible, 1, model.config.hop_length)
+    return Halves(looked_up, lstm, audible, 1, model.config.hop_length)
 
 
 class RowSearch:
@@ -77,7 +89,9 @@ class RowSearch:
 
     def __init__(self, codebooks: ResidualCodebooks) -> None:
         self._entries = [codebooks[k].embed.detach() for k in range(len(codebooks))]
-        self._distances = [RowLinear(-2 * e_ED, e_ED.square().sum(dim=1)) for e_ED in self._entries]
+        self._distances = [
+            RowLinear(-2 * e_ED, e_ED.square().sum(dim=1), torch.float32) for e_ED in self._entries
+        ]
 
     def __call__(self, z_BTD: Tensor, num_codebooks: int) -> Tensor:
         """Codes, int64 [B, T, K]."""
@@ -90,10 +104,13 @@ class RowSearch:
         return torch.stack(codes, dim=2)
 
 
-def _split(layers: nn.ModuleList) -> tuple[nn.ModuleList, EncodecLSTM, nn.ModuleList]:
+def _split(
+    layers: nn.ModuleList, shape: GridShape, dtype: torch.dtype
+) -> tuple[nn.ModuleList, RowLSTM, nn.ModuleList]:
     for index, layer in enumerate(layers):
         if isinstance(layer, EncodecLSTM):
-            return layers[:index], layer, layers[index + 1 :]
+            lstm = RowLSTM(layer.lstm, (shape.frames, shape.slots), dtype)
+            return layers[:index], lstm, layers[index + 1 :]
     raise AssertionError("every encoder and decoder of EnCodec has an LSTM")
 
 

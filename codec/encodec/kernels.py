@@ -8,6 +8,7 @@ Dimension key: B lanes, R rows (time steps), C channels in, O channels out, W ke
 layers, D LSTM width.
 """
 
+import math
 from typing import cast
 
 import numpy as np
@@ -16,7 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _TYPICAL_ROWS = 1000  # that the layout of weights is chosen for; any number can be run
-_NARROW_CHANNELS = 8  # below this, the taps of a kernel are gathered into one row
+# What decides how a convolution is run.
+_FEW_CHANNELS = 8
+_FEW_OUTPUTS = 2
+_MUCH_WEIGHT = 1 << 18
 
 
 def can_pack(device: torch.device) -> bool:
@@ -37,7 +41,7 @@ class Scratch:
 
     def take(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """A tensor with any contents."""
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         memory = self._memory.get((name, dtype))
         if memory is None or memory.numel() < size:
             memory = torch.empty(size, dtype=dtype, device=self._device)
@@ -75,77 +79,33 @@ def argmin_rows(x_BRC: Tensor) -> Tensor:
     return torch.from_numpy(x_BRC.numpy().argmin(axis=2))
 
 
-class RowConvolution:
-    """A convolution of stride one over rows: [B, R, C] to [B, R - (W - 1) * dilation, O].
+def group_norm_into(x_BRC: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """Normalizes all rows and channels of a lane together, in place: a group norm of one group.
 
-    Args:
-        weight_OCW: float32.
-        bias_O: float32.
-        dilation: rows between taps.
-        dtype: of rows and weights; sums are float32 in any case.
+    In passes over memory that was just written, which takes half as long as torch's own.
     """
-
-    def __init__(
-        self, weight_OCW: Tensor, bias_O: Tensor, dilation: int, dtype: torch.dtype
-    ) -> None:
-        channels, width = weight_OCW.shape[1:]
-        self._taps = width if channels < _NARROW_CHANNELS and dilation == 1 else 1
-        if self._taps > 1:
-            weight_OCW = weight_OCW.transpose(1, 2).reshape(len(weight_OCW), -1, 1)
-        weight_OC1W = weight_OCW[:, :, None].to(dtype).contiguous()
-        self._bias_O = bias_O.to(dtype).contiguous()
-        self._dilation = [1, dilation]
-        self._packed = can_pack(weight_OCW.device)
-        self._weight = weight_OC1W.contiguous(memory_format=torch.channels_last)
-        if self._packed:
-            self._weight = torch.ops.aten.mkldnn_reorder_conv2d_weight(
-                weight_OC1W.to_mkldnn(), [0, 0], [1, 1], self._dilation, 1,
-                [1, weight_OC1W.shape[1], 1, _TYPICAL_ROWS],
-            )  # fmt: skip
-
-    def __call__(self, x_BRC: Tensor) -> Tensor:
-        """The convolution, in fresh memory."""
-        x_BC1R = self._image(x_BRC)
-        if self._packed:
-            y_BO1R = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001
-                x_BC1R, self._weight, self._bias_O, [0, 0], [1, 1], self._dilation, 1,
-                "none", [], "",
-            )  # fmt: skip
-        else:
-            y_BO1R = functional.conv2d(x_BC1R, self._weight, self._bias_O, dilation=self._dilation)
-        return cast(Tensor, y_BO1R)[:, :, 0].transpose(1, 2).contiguous()
-
-    def add_to(self, y_BRO: Tensor, x_BRC: Tensor) -> Tensor:
-        """Adds the convolution to `y_BRO`, in place where that can be done."""
-        if not self._packed:
-            return y_BRO.add_(self(x_BRC))
-        torch.ops.mkldnn._convolution_pointwise_.binary(
-            _as_image(y_BRO), self._image(x_BRC), self._weight, self._bias_O, [0, 0], [1, 1],
-            self._dilation, 1, "add", 1.0, None, [], None,
-        )  # fmt: skip
-        return y_BRO
-
-    def _image(self, x_BRC: Tensor) -> Tensor:
-        if self._taps > 1:
-            x_BRC = x_BRC.unfold(1, self._taps, 1).transpose(2, 3).flatten(2).contiguous()
-        return _as_image(x_BRC)
-
-
-def _as_image(x_BRC: Tensor) -> Tensor:
-    """The same memory as a channels-last image of height one, [B, C, 1, R]."""
-    return x_BRC.transpose(1, 2)[:, :, None]
+    assert norm.num_groups == 1, "EnCodec has group norms of one group"
+    flat_BN = x_BRC.flatten(1)
+    x_BRC.sub_(flat_BN.mean(dim=1)[:, None, None])
+    deviation_B = torch.linalg.vector_norm(flat_BN, dim=1) / math.sqrt(flat_BN.shape[1])
+    factor_B = (deviation_B.square() + norm.eps).rsqrt()
+    factor_B1C = factor_B[:, None, None] * norm.weight
+    torch.addcmul(norm.bias.to(x_BRC.dtype), x_BRC, factor_B1C.to(x_BRC.dtype), out=x_BRC)
+    return x_BRC
 
 
 class RowLinear:
-    """A matrix product and a bias over rows: [B, R, C] to [B, R, O]; for a few rows, many channels.
+    """A matrix product and a bias over rows: [B, R, C] to [B, R, O].
 
     Args:
         weight_OC: float32.
         bias_O: float32.
+        dtype: of rows and weights.
     """
 
-    def __init__(self, weight_OC: Tensor, bias_O: Tensor) -> None:
-        self._bias_O = bias_O
+    def __init__(self, weight_OC: Tensor, bias_O: Tensor, dtype: torch.dtype) -> None:
+        weight_OC = weight_OC.to(dtype)
+        self._bias_O = bias_O.to(dtype)
         self._packed = can_pack(weight_OC.device)
         self._weight = weight_OC
         if self._packed:
@@ -161,6 +121,117 @@ class RowLinear:
             x_BRC, self._weight, self._bias_O, "none", [], ""
         )
         return y_BRO
+
+
+class RowConvolution:
+    """A convolution of stride one over rows: [B, R, C] to [B, R - (W - 1) * dilation, O].
+
+    Args:
+        weight_OCW: float32.
+        bias_O: float32.
+        dilation: rows between taps.
+        dtype: of rows and weights; sums are float32 in any case.
+    """
+
+    def __init__(
+        self, weight_OCW: Tensor, bias_O: Tensor, dilation: int, dtype: torch.dtype
+    ) -> None:
+        weight_OC1W = weight_OCW[:, :, None].to(dtype).contiguous()
+        self._bias_O = bias_O.to(dtype).contiguous()
+        self._dilation = [1, dilation]
+        self._packed = can_pack(weight_OCW.device)
+        self._weight = weight_OC1W.contiguous(memory_format=torch.channels_last)
+        if self._packed:
+            self._weight = torch.ops.aten.mkldnn_reorder_conv2d_weight(
+                weight_OC1W.to_mkldnn(), [0, 0], [1, 1], self._dilation, 1,
+                [1, weight_OC1W.shape[1], 1, _TYPICAL_ROWS],
+            )  # fmt: skip
+
+    def __call__(self, x_BRC: Tensor) -> Tensor:
+        """The convolution, in fresh memory."""
+        x_BC1R = _as_image(x_BRC)
+        if self._packed:
+            y_BO1R = torch.ops.mkldnn._convolution_pointwise(  # noqa: SLF001
+                x_BC1R, self._weight, self._bias_O, [0, 0], [1, 1], self._dilation, 1,
+                "none", [], "",
+            )  # fmt: skip
+        else:
+            y_BO1R = functional.conv2d(x_BC1R, self._weight, self._bias_O, dilation=self._dilation)
+        return cast(Tensor, y_BO1R)[:, :, 0].transpose(1, 2).contiguous()
+
+    def add_to(self, y_BRO: Tensor, x_BRC: Tensor) -> Tensor:
+        """Adds the convolution to `y_BRO`, in place."""
+        if not self._packed:
+            return y_BRO.add_(self(x_BRC))
+        torch.ops.mkldnn._convolution_pointwise_.binary(
+            _as_image(y_BRO), _as_image(x_BRC), self._weight, self._bias_O, [0, 0], [1, 1],
+            self._dilation, 1, "add", 1.0, None, [], None,
+        )  # fmt: skip
+        return y_BRO
+
+
+class GatheredConvolution:
+    """The same as one product with rows that hold all taps: for few channels, or much weight."""
+
+    def __init__(self, weight_OCW: Tensor, bias_O: Tensor, dtype: torch.dtype) -> None:
+        self._taps = weight_OCW.shape[2]
+        weight_OC = weight_OCW.transpose(1, 2).reshape(len(weight_OCW), -1)
+        self._product = RowLinear(weight_OC, bias_O, dtype)
+
+    def __call__(self, x_BRC: Tensor) -> Tensor:
+        """The convolution, in fresh memory."""
+        rows = x_BRC.shape[1] - self._taps + 1
+        shifted = [x_BRC[:, tap : tap + rows] for tap in range(self._taps)]
+        return self._product(torch.cat(shifted, dim=2))
+
+    def add_to(self, y_BRO: Tensor, x_BRC: Tensor) -> Tensor:
+        """Adds the convolution to `y_BRO`, in place."""
+        return y_BRO.add_(self(x_BRC))
+
+
+class ScatteredConvolution:
+    """The same as one product whose outputs are shifted and added: for one or two outputs.
+
+    In float32 throughout.
+    """
+
+    def __init__(self, weight_OCW: Tensor, bias_O: Tensor) -> None:
+        self._outputs, channels, self._taps = weight_OCW.shape
+        self._bias_O = bias_O
+        weight_OC = weight_OCW.permute(2, 0, 1).reshape(-1, channels)
+        self._products = RowLinear(weight_OC, bias_O.new_zeros(len(weight_OC)), torch.float32)
+
+    def __call__(self, x_BRC: Tensor) -> Tensor:
+        """The convolution, in fresh memory."""
+        rows = x_BRC.shape[1] - self._taps + 1
+        products_BRO = self._products(x_BRC.float())
+        by_tap = products_BRO.split(self._outputs, dim=2)
+        y_BRO = by_tap[0][:, :rows] + self._bias_O
+        for tap in range(1, self._taps):
+            y_BRO.add_(by_tap[tap][:, tap : tap + rows])
+        return y_BRO.to(x_BRC.dtype)
+
+    def add_to(self, y_BRO: Tensor, x_BRC: Tensor) -> Tensor:
+        """Adds the convolution to `y_BRO`, in place."""
+        return y_BRO.add_(self(x_BRC))
+
+
+def row_convolution(
+    weight_OCW: Tensor, bias_O: Tensor, dilation: int, dtype: torch.dtype
+) -> RowConvolution | GatheredConvolution | ScatteredConvolution:
+    """The fastest way to run a convolution over rows; each was measured where it is chosen."""
+    outputs, channels, width = weight_OCW.shape
+    if dilation == 1 and width > 1:
+        if outputs <= _FEW_OUTPUTS:
+            return ScatteredConvolution(weight_OCW, bias_O)
+        if channels <= _FEW_CHANNELS or weight_OCW.numel() >= _MUCH_WEIGHT:
+            return GatheredConvolution(weight_OCW, bias_O, dtype)
+    return RowConvolution(weight_OCW, bias_O, dilation, dtype)
+
+
+def _as_image(x_BRC: Tensor) -> Tensor:
+    """The same memory as a channels-last image of height one, [B, C, 1, R]."""
+    return x_BRC.transpose(1, 2)[:, :, None]
 
 
 class RowLSTM:

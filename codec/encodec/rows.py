@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from codec.encodec.conv import EncodecConv1d, EncodecConvTranspose1d, pad_end_aware
-from codec.encodec.kernels import RowConvolution, Scratch, elu_into
+from codec.encodec.kernels import Scratch, elu_into, group_norm_into, row_convolution
 from codec.encodec.seanet import EncodecResnetBlock
 
 
@@ -91,7 +91,7 @@ class RowConv(RowLayer):
             out, channels, width = weight_OCW.shape
             split = weight_OCW.view(out, channels, width // self.stride, self.stride)
             weight_OCW = split.permute(0, 3, 1, 2).reshape(out, self.stride * channels, -1)
-        self._convolution = RowConvolution(
+        self._convolution = row_convolution(
             weight_OCW, _bias(conv.conv), int(conv.conv.dilation[0]), dtype
         )
         self._norm = conv.norm
@@ -151,7 +151,7 @@ class RowConvTranspose(RowLayer):
         split = weight_COW.view(channels, out, taps, self._stride).flip(2)
         weight_OCW = split.permute(3, 1, 0, 2).reshape(self._stride * out, channels, taps)
         bias_O = _bias(conv.conv).repeat(self._stride)
-        self._convolution = RowConvolution(weight_OCW, bias_O, 1, dtype)
+        self._convolution = row_convolution(weight_OCW, bias_O, 1, dtype)
         self._norm = conv.norm
         self._left = taps - 1
         self._trim_left = conv.trim_left
@@ -214,11 +214,8 @@ def _bias(conv: nn.Conv1d | nn.ConvTranspose1d) -> Tensor:
 
 
 def _normalized(y_BRC: Tensor, norm: nn.Module) -> Tensor:
-    if isinstance(norm, nn.Identity):
-        return y_BRC
-    y_BC1R = y_BRC.transpose(1, 2)[:, :, None]
-    z_BC1R: Tensor = norm(y_BC1R)
-    return z_BC1R[:, :, 0].transpose(1, 2)
+    """Applies the norm of a convolution to its result, which nobody else holds."""
+    return group_norm_into(y_BRC, norm) if isinstance(norm, nn.GroupNorm) else y_BRC
 
 
 @lru_cache(maxsize=256)

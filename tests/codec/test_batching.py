@@ -14,8 +14,7 @@ from codec import EncodedAudio
 from codec.encodec import EncodecCodec, EncodecConfig, EncodecModel, encoding, grid
 from codec.encodec.encoding import EncodingOrder
 from codec.encodec.engine import Engine
-from codec.encodec.grid import GridShape
-from codec.encodec.halves import encoder_halves
+from codec.encodec.halves import GridShape, encoder_halves
 from codec.encodec.rows import KeptRows
 from tests.codec.conftest import Clip
 from tests.codec.references import References
@@ -143,8 +142,8 @@ class TestAllSlotsTogether:
         spec = codec.spec
         frames = 75 if spec.chunk_samples is None else 150
         shape = GridShape(slots=3, frames=frames, unit_frames=frames, together=True)
-        halves = encoder_halves(references(variant).ours, torch.float32)(8)
-        engine = Engine(halves, shape, spec.causal, torch.float32, threads=1)
+        halves = encoder_halves(references(variant).ours, shape, torch.float32)(8)
+        engine = Engine(halves, shape, spec.causal, threads=1)
         tile_samples = 75 * spec.hop_samples if spec.causal else None
 
         def encode(recordings: list[Tensor]) -> list[EncodedAudio]:
