@@ -124,7 +124,19 @@ class RowLinear:
 
 
 class RowConvolution:
-    """A convolution of stride one over rows: [B, R, C] to [B, R - (W - 1) * dilation, O].
+    """A convolution of stride one over rows: [B, R, C] to [B, R - (W - 1) * dilation, O]."""
+
+    def __call__(self, x_BRC: Tensor) -> Tensor:
+        """The convolution, in fresh memory."""
+        raise NotImplementedError
+
+    def add_to(self, y_BRO: Tensor, x_BRC: Tensor) -> Tensor:
+        """Adds the convolution to `y_BRO`, in place."""
+        return y_BRO.add_(self(x_BRC))
+
+
+class ImageConvolution(RowConvolution):
+    """As a convolution over an image of height one.
 
     Args:
         weight_OCW: float32.
@@ -162,7 +174,7 @@ class RowConvolution:
     def add_to(self, y_BRO: Tensor, x_BRC: Tensor) -> Tensor:
         """Adds the convolution to `y_BRO`, in place."""
         if not self._packed:
-            return y_BRO.add_(self(x_BRC))
+            return super().add_to(y_BRO, x_BRC)
         torch.ops.mkldnn._convolution_pointwise_.binary(
             _as_image(y_BRO), _as_image(x_BRC), self._weight, self._bias_O, [0, 0], [1, 1],
             self._dilation, 1, "add", 1.0, None, [], None,
@@ -170,8 +182,8 @@ class RowConvolution:
         return y_BRO
 
 
-class GatheredConvolution:
-    """The same as one product with rows that hold all taps: for few channels, or much weight."""
+class GatheredConvolution(RowConvolution):
+    """As one product with rows that hold all taps: for few channels, or much weight."""
 
     def __init__(self, weight_OCW: Tensor, bias_O: Tensor, dtype: torch.dtype) -> None:
         self._taps = weight_OCW.shape[2]
@@ -184,13 +196,9 @@ class GatheredConvolution:
         shifted = [x_BRC[:, tap : tap + rows] for tap in range(self._taps)]
         return self._product(torch.cat(shifted, dim=2))
 
-    def add_to(self, y_BRO: Tensor, x_BRC: Tensor) -> Tensor:
-        """Adds the convolution to `y_BRO`, in place."""
-        return y_BRO.add_(self(x_BRC))
 
-
-class ScatteredConvolution:
-    """The same as one product whose outputs are shifted and added: for one or two outputs.
+class ScatteredConvolution(RowConvolution):
+    """As one product whose outputs are shifted and added: for one or two outputs.
 
     In float32 throughout.
     """
@@ -205,20 +213,16 @@ class ScatteredConvolution:
         """The convolution, in fresh memory."""
         rows = x_BRC.shape[1] - self._taps + 1
         products_BRO = self._products(x_BRC.float())
-        by_tap = products_BRO.split(self._outputs, dim=2)
+        by_tap = cast(list[Tensor], products_BRO.split(self._outputs, dim=2))
         y_BRO = by_tap[0][:, :rows] + self._bias_O
         for tap in range(1, self._taps):
             y_BRO.add_(by_tap[tap][:, tap : tap + rows])
         return y_BRO.to(x_BRC.dtype)
 
-    def add_to(self, y_BRO: Tensor, x_BRC: Tensor) -> Tensor:
-        """Adds the convolution to `y_BRO`, in place."""
-        return y_BRO.add_(self(x_BRC))
-
 
 def row_convolution(
     weight_OCW: Tensor, bias_O: Tensor, dilation: int, dtype: torch.dtype
-) -> RowConvolution | GatheredConvolution | ScatteredConvolution:
+) -> RowConvolution:
     """The fastest way to run a convolution over rows; each was measured where it is chosen."""
     outputs, channels, width = weight_OCW.shape
     if dilation == 1 and width > 1:
@@ -226,7 +230,7 @@ def row_convolution(
             return ScatteredConvolution(weight_OCW, bias_O)
         if channels <= _FEW_CHANNELS or weight_OCW.numel() >= _MUCH_WEIGHT:
             return GatheredConvolution(weight_OCW, bias_O, dtype)
-    return RowConvolution(weight_OCW, bias_O, dilation, dtype)
+    return ImageConvolution(weight_OCW, bias_O, dilation, dtype)
 
 
 def _as_image(x_BRC: Tensor) -> Tensor:

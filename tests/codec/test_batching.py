@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from codec import EncodedAudio
-from codec.encodec import EncodecCodec, EncodecConfig, EncodecModel, encoding, grid
+from codec.encodec import EncodecCodec, EncodecConfig, EncodecModel, encoding, grid, kernels
 from codec.encodec.encoding import EncodingOrder
 from codec.encodec.engine import Engine
 from codec.encodec.halves import GridShape, encoder_halves
 from codec.encodec.rows import KeptRows
 from tests.codec.conftest import Clip
-from tests.codec.references import References
+from tests.codec.references import References, assert_close
 
 Refs = Callable[[str], References]
 VARIANTS = ("24khz", "48khz")
@@ -167,6 +167,23 @@ class TestAllSlotsTogether:
     ) -> None:
         for one, other in zip(run(recordings), alone, strict=True):
             assert (one.codes == other.codes).float().mean() > 0.99
+
+
+def test_without_onednn_the_codes_are_the_same(
+    variant: str, references: Refs, recordings: list[Tensor], alone: list[EncodedAudio],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """As on processors that have other kernels."""
+    onednn = EncodecCodec(references(variant).ours, variant, "0" * 64, threads=1)
+    onednn.decode(alone[0])  # lays its weights out
+    monkeypatch.setattr(kernels, "can_pack", lambda _device: False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    codec = EncodecCodec(references(variant).ours, variant, "0" * 64, threads=1)
+    chosen = [LENGTHS.index(n) for n in (1, 321, 24_001, 60_007)]
+    found = list(codec.encode_stream([recordings[i] for i in chosen], 8))
+    for one, other in zip(found, [alone[i] for i in chosen], strict=True):
+        assert (one.codes == other.codes).float().mean() > 0.99
+        assert_close(codec.decode(one), onednn.decode(one), "decoded")
 
 
 class TestOrder:

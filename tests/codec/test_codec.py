@@ -228,6 +228,47 @@ def test_streamed_codes_are_those_of_the_whole_file(
         start += frames
 
 
+@pytest.mark.parametrize("pad_mode", ["reflect", "constant", "replicate"])
+@pytest.mark.parametrize("kind", ["tiled", "chunked"])
+def test_every_way_of_padding_is_that_of_the_modules(
+    kind: str, pad_mode: str, small_config: EncodecConfig
+) -> None:
+    """The padding by copied rows gives the latents of the modules, for short recordings too."""
+    config = small_config if kind == "tiled" else SMALL_48KHZ
+    config = dataclasses.replace(config, pad_mode=pad_mode, num_residual_layers=2)
+    codec = _codec(config)
+    tile = TILE_FRAMES * config.hop_length
+    for num_samples in (
+        1,
+        2,
+        3,
+        5,
+        8,
+        9,
+        31,
+        200,
+        tile - 1,
+        tile,
+        tile + 1,
+        tile + 5,
+        2 * tile + 3,
+    ):
+        audio_CS = _noise(codec, num_samples)
+        encoded = codec.encode(audio_CS, 1)
+        start = 0
+        for n, frames in enumerate(codec.spec.chunk_frames(num_samples)):
+            first = n * (config.chunk_stride or 0)
+            x_BCS = audio_CS[None, :, first : first + (config.chunk_length or num_samples)]
+            if encoded.scales is not None:
+                x_BCS = x_BCS / encoded.scales[n]
+            with torch.no_grad():
+                latent_BDT = codec._model.encoder(x_BCS)
+            whole_KT = codec._model.quantizer.encode(latent_BDT, 1)[0]
+            found_KT = encoded.codes[:, start : start + frames]
+            assert_codes_agree(found_KT, whole_KT, latent_BDT[0], [codec.codebook(0)])
+            start += frames
+
+
 def test_streamed_audio_is_that_of_the_whole_file(references: Refs, clip: Clip) -> None:
     model = references("24khz").ours
     codec = EncodecCodec(model, "24khz", "0" * 64)
