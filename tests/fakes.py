@@ -50,6 +50,9 @@ class MeanCodec:
     def decode(self, encoded: EncodedAudio) -> Tensor:
         return next(self.decode_stream(encoded))
 
+    def decode_batch(self, recordings: Iterable[EncodedAudio]) -> Iterator[Tensor]:
+        return map(self.decode, recordings)
+
     def decode_stream(self, encoded: EncodedAudio) -> Iterator[Tensor]:
         steps_S = encoded.codes.T.repeat_interleave(40, dim=1).reshape(1, -1)
         yield (steps_S / 511.5 - 1)[:, : encoded.num_samples]

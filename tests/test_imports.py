@@ -24,6 +24,7 @@ OWNERS = {
     "pyarrow": "tokenize_pipeline/schema.py",
     "ray": "tokenize_pipeline/pool.py",
     "soundfile": "tokenize_pipeline/audio.py",
+    "transformers": "tokenize_pipeline/benchmark/transformers_model.py",
 }
 
 # The only file whose name hides a standard module: the users asked for it.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from codec.base import CodecSpec
+from codec.base import PRECISIONS, CodecSpec
 from tokenize_pipeline.errors import REJECTION_CODES
 from tokenize_pipeline.summary import RunSummary
 
@@ -83,7 +83,7 @@ def card_text(identity: Mapping[str, Any], summary: RunSummary) -> str:
     bits = (spec.codebook_size - 1).bit_length()
     return _CARD.format(
         codec=spec.name,
-        load_arguments=_load_arguments(spec.name, identity["codec_options"]),
+        load_arguments=_load_arguments(spec, identity["codec_options"]),
         hours=summary.seconds / 3600,
         recordings=summary.recordings,
         rejected=summary.rejected,
@@ -102,9 +102,11 @@ def card_text(identity: Mapping[str, Any], summary: RunSummary) -> str:
     )
 
 
-def _load_arguments(name: str, arguments: Mapping[str, Any]) -> str:
-    given = [f"{key}={value!r}" for key, value in arguments.items()]
-    return ", ".join([f'"{name}"', *given])
+def _load_arguments(spec: CodecSpec, options: Mapping[str, Any]) -> str:
+    given = [f"{key}={value!r}" for key, value in options.items()]
+    if spec.precision != PRECISIONS[0]:
+        given.append(f'precision="{spec.precision}"')
+    return ", ".join([f'"{spec.name}"', *given])
 
 
 def _chunks_text(spec: CodecSpec) -> str:

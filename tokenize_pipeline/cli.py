@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 
 from codec import CodecError, list_codecs
+from codec.base import PRECISIONS
 from tokenize_pipeline.config import (
     DEFAULT_CODEBOOKS,
     DEFAULT_CODEC,
@@ -171,6 +172,13 @@ def _add_codec_options(group: "argparse._ArgumentGroup") -> None:
         action=argparse.BooleanOptionalAction,
         default=None,
         help="divide every chunk by its own scale",
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=PRECISIONS[0],
+        help="of the network; bfloat16 is faster on hardware that has it and gives other codes "
+        "(default: %(default)s)",
     )
 
 

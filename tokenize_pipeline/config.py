@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from codec.base import CodecSpec
+from codec.base import PRECISIONS, CodecSpec
 from tokenize_pipeline.errors import ConfigurationError
 
 DEFAULT_CODEBOOKS = 8  # or all a codec has, where it has fewer
@@ -27,6 +27,7 @@ class TokenizeConfig:
     chunk_seconds: float | None = None  # None, here and in the next two: the checkpoint's own
     overlap: float | None = None  # fraction of a chunk
     normalize: bool | None = None
+    precision: str = PRECISIONS[0]  # of the network
     row_seconds: float | None = None  # None: one row a recording
     max_rejected: float = DEFAULT_MAX_REJECTED  # fraction of recordings
     workers: int | None = None  # None: as many as the cluster has room for
@@ -46,12 +47,20 @@ class TokenizeConfig:
         _check_positive("--cpus-per-worker", self.cpus_per_worker)
         _check_fraction("--max-rejected", self.max_rejected)
         _check_fraction("--overlap", self.overlap)
+        if self.precision not in PRECISIONS:
+            known = " or ".join(PRECISIONS)
+            raise ConfigurationError(f"--precision must be {known}, got {self.precision}")
         if self.gpus_per_worker is not None and self.gpus_per_worker < 0:
             got = f"{self.gpus_per_worker:g}"
             raise ConfigurationError(f"--gpus-per-worker must not be negative, got {got}")
 
+    @property
+    def threads_per_worker(self) -> int:
+        """Threads that decode, and threads that encode: one of each for every CPU."""
+        return max(1, round(self.cpus_per_worker))
+
     def codec_options(self) -> dict[str, Any]:
-        """Arguments of `load_codec` that were given, besides the name."""
+        """What of the checkpoint is replaced: arguments of `load_codec` that were given."""
         arguments = {
             "chunk_seconds": self.chunk_seconds,
             "overlap": self.overlap,

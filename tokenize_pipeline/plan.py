@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from codec.base import CodecSpec
+from codec.base import PRECISIONS, CodecSpec
 from codec.hashing import sha256_of_values
 from tokenize_pipeline import storage
 from tokenize_pipeline.config import TokenizeConfig
@@ -32,6 +32,9 @@ MAX_SHARD_BYTES = 1 << 30
 
 _DECIDING_PACKAGES = ("torch", "soundfile", "av")
 _OTHER_PACKAGES = ("tokenize-pipeline", "numpy", "pyarrow", "ray")
+
+# What outputs were made with that are older than the key.
+_FORMERLY = {"codec.precision": PRECISIONS[0]}
 
 
 def plan_items(sources: Sequence[str]) -> list[SourceItem]:
@@ -87,7 +90,7 @@ def run_identity(codec: Mapping[str, Any], shards: Sequence[Shard]) -> dict[str,
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Keys in which two identities differ, as "key is A there and B here"; versions last."""
-    old_values, new_values = (dict(_flat(values)) for values in (old, new))
+    old_values, new_values = ({**_FORMERLY, **dict(_flat(values))} for values in (old, new))
     keys = [key for key in {**old_values, **new_values} if not key.startswith("other_versions")]
     return [
         f"{key} is {old_values.get(key)!r} there and {new_values.get(key)!r} here"

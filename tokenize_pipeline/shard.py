@@ -49,7 +49,7 @@ def tokenize_shard(
     spec = codec.spec
     tally = tally or Tally()
     rejected: list[RejectedRecording] = []
-    threads = max(1, round(config.cpus_per_worker))
+    threads = config.threads_per_worker
     recordings = (recording for item in shard.items for recording in read_recordings(item))
     with (
         one_thread(),  # before the decoding threads start, which take the number over

@@ -1,29 +1,32 @@
 """Is a dataset of tokens any good: check every row, decode a sample of them, measure, show.
 
     run folder -> folder checks
-    parts -> [ bytes and codec -> every row -> row checks -> sample -> round trip ]
+    parts -> [ bytes and codec -> every row -> row checks -> sample ] -> groups -> round trips
           -> ids, codebooks, limits -> verify.json, report.html, VerifyResult
 
-Parts are read one after another and row by row, so memory does not grow with the dataset.
+Parts are read one after another and row by row, and sampled rows gathered into groups of bounded
+size, so memory does not grow with the dataset.
 """
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
+
+import torch
 
 from codec import Codec
 from codec.exact import one_thread
 from tokenize_pipeline import storage
 from tokenize_pipeline.errors import ConfigurationError, RunFailedError
-from tokenize_pipeline.records import CommitRecord, TokenRow
 from tokenize_pipeline.report import render
 from tokenize_pipeline.verification.examples import Example, choose, load
 from tokenize_pipeline.verification.folder_checks import check_counts, check_folder, check_part
 from tokenize_pipeline.verification.limits import exceeded, limits_for
 from tokenize_pipeline.verification.opened_run import OpenedRun, load_run_codec, open_run
+from tokenize_pipeline.verification.pairs import SampledRow
 from tokenize_pipeline.verification.problems import Problem, ProblemLog
 from tokenize_pipeline.verification.result import Totals, VerifyResult
-from tokenize_pipeline.verification.round_trip import RoundTrip, measure_row
+from tokenize_pipeline.verification.round_trip import RoundTrip, measure_rows
 from tokenize_pipeline.verification.row_checks import RowChecks
 from tokenize_pipeline.verification.sampling import sample_rows
 from tokenize_pipeline.verification.scorecard import METRICS
@@ -57,8 +60,9 @@ def verify_run(
     if not 0 <= fraction <= 1:
         raise ConfigurationError(f"--fraction must lie within 0 and 1, got {fraction:g}")
     run, log = open_run(url), ProblemLog()
-    with one_thread():
-        codec = load_run_codec(run, device, log)
+    threads = torch.get_num_threads()
+    with one_thread():  # inside operators; the codec works on recordings side by side
+        codec = load_run_codec(run, device, threads, log)
         result = _inspect(run, codec, 1.0 if deep else fraction, report, log)
         page = render(result, [] if codec is None else _examples(run, result, codec))
     _write(result.json_url, _json_text(result))
@@ -96,28 +100,32 @@ def _round_trips(
     run: OpenedRun, checks: RowChecks, codec: Codec | None, fraction: float, log: ProblemLog
 ) -> Iterator[RoundTrip]:
     """Check every part and every row of it; round trip the sampled rows."""
+    sampled = _sampled_rows(run, checks, fraction, log)
+    if codec is None:
+        deque(sampled, maxlen=0)  # for the sake of the checks
+        return
+    for found in measure_rows(sampled, codec):
+        problem = found if isinstance(found, Problem) else found.problem
+        if problem is not None:
+            log.add(problem.code, problem.where, problem.detail)
+        if isinstance(found, RoundTrip):
+            yield found
+
+
+def _sampled_rows(
+    run: OpenedRun, checks: RowChecks, fraction: float, log: ProblemLog
+) -> Iterator[SampledRow]:
+    """Check every part and every row of it; pass on a sample of the sound ones."""
     for record in run.parts():
         if not check_part(run.folder, record, run.spec, log):
             continue
         rows_before, recordings_before = checks.rows, checks.recordings
-        sound = checks.sound_rows(run.rows(str(record.part), log))
+        part = str(record.part)
+        sound = checks.sound_rows(run.rows(part, log))
         for row in sample_rows(sound, fraction):
-            if codec is not None:
-                yield from _measured(run, record, row, codec, log)
+            yield SampledRow(row, part, run.items(record.shard))
         rows, recordings = checks.rows - rows_before, checks.recordings - recordings_before
         check_counts(record, rows, recordings, log)
-
-
-def _measured(
-    run: OpenedRun, record: CommitRecord, row: TokenRow, codec: Codec, log: ProblemLog
-) -> Iterator[RoundTrip]:
-    """The round trip of a row, or a note why there is none."""
-    found = measure_row(row, run.items(record.shard), str(record.part), codec)
-    problem = found if isinstance(found, Problem) else found.problem
-    if problem is not None:
-        log.add(problem.code, problem.where, problem.detail)
-    if isinstance(found, RoundTrip):
-        yield found
 
 
 def _check_limits(result: VerifyResult) -> None:

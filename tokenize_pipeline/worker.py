@@ -70,6 +70,8 @@ def open_codec(config: TokenizeConfig, device: str = "cpu") -> Codec:
         chunk_seconds=config.chunk_seconds,
         overlap=config.overlap,
         normalize=config.normalize,
+        threads=config.threads_per_worker,
+        precision=config.precision,
     )
 
 

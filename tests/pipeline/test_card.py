@@ -112,6 +112,18 @@ def test_the_card_of_a_chunked_codec_says_how_to_load_it(output: Path) -> None:
     assert "\nNone.\n" in card
 
 
+def test_the_card_names_a_precision_that_is_not_the_usual_one(output: Path) -> None:
+    identity = RunFolder(str(output)).identity()
+    assert 'load_codec("mean").decode' in card_text(identity, summarize([]))
+    changed = {
+        **identity,
+        "codec": {**identity["codec"], "precision": "bfloat16"},
+        "codec_options": {"normalize": False},
+    }
+    card = card_text(changed, summarize([]))
+    assert 'load_codec("mean", normalize=False, precision="bfloat16").decode(encoded)' in card
+
+
 def test_the_card_is_the_same_every_time(output: Path) -> None:
     folder = RunFolder(str(output))
     again = card_text(folder.identity(), summarize(reversed(folder.commits().values())))

@@ -20,8 +20,9 @@ from tokenize_pipeline.summary import RunSummary
 # Every option that the documentation names.
 TOKENIZE_OPTIONS = [
     *("SOURCE", "--output", "--codec", "--bandwidth", "--num-codebooks", "--chunk-seconds"),
-    *("--overlap", "--normalize", "--no-normalize", "--workers", "--gpus-per-worker"),
-    *("--cpus-per-worker", "--address", "--row-seconds", "--max-rejected", "--dry-run"),
+    *("--overlap", "--normalize", "--no-normalize", "--precision", "--workers"),
+    *("--gpus-per-worker", "--cpus-per-worker", "--address", "--row-seconds", "--max-rejected"),
+    "--dry-run",
 ]
 VERIFY_OPTIONS = ["OUTPUT", "--fraction", "--deep", "--report"]
 
@@ -111,6 +112,7 @@ def test_wrong_inputs_get_one_clear_line_and_nothing_is_written(
         (["x", "--output", "y", "--bandwidth", "6", "--num-codebooks", "8"], "not allowed with"),
         (["x", "--output", "y", "--surprise"], "unrecognized arguments: --surprise"),
         (["x", "--output", "y", "--workers", "two"], "invalid int value: 'two'"),
+        (["x", "--output", "y", "--precision", "int8"], "invalid choice: 'int8'"),
     ],
 )
 def test_wrong_usage_exits_with_2(

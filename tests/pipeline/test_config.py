@@ -34,6 +34,7 @@ def config(**values: Any) -> TokenizeConfig:
         ({"gpus_per_worker": -0.5}, "--gpus-per-worker must not be negative, got -0.5"),
         ({"max_rejected": 1.1}, "--max-rejected must lie within 0 and 1, got 1.1"),
         ({"overlap": -0.1}, "--overlap must lie within 0 and 1, got -0.1"),
+        ({"precision": "int8"}, "--precision must be float32 or bfloat16, got int8"),
     ],
 )
 def test_what_cannot_be_is_refused(values: dict[str, Any], message: str) -> None:
@@ -63,7 +64,12 @@ def test_rows_end_on_frames_and_never_break_chunks() -> None:
         config(row_seconds=10.0).row_frames(chunked)
 
 
-def test_only_options_that_were_given_reach_the_codec() -> None:
+@pytest.mark.parametrize(("cpus", "threads"), [(0.25, 1), (1.0, 1), (1.6, 2), (4.0, 4)])
+def test_threads_follow_the_cpus_of_a_worker(cpus: float, threads: int) -> None:
+    assert config(cpus_per_worker=cpus).threads_per_worker == threads
+
+
+def test_only_options_that_were_given_replace_those_of_the_checkpoint() -> None:
     assert config().codec_options() == {}
     assert config(normalize=False, overlap=0.5).codec_options() == {
         "overlap": 0.5,

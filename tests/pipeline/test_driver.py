@@ -6,6 +6,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,14 +172,15 @@ def test_a_killed_worker_changes_nothing(
         ({"num_codebooks": 4}, "holds another run: num_codebooks is 8 there and 4 here"),
         ({"bandwidth_kbps": 3.0}, "num_codebooks is 8 there and 4 here"),
         ({"row_seconds": 1.0}, "row_frames is None there and 75 here"),
+        ({"precision": "bfloat16"}, "codec.precision is 'float32' there and 'bfloat16' here"),
         ({"chunk_seconds": 1.0}, "codec.chunk_samples is None there and 24000 here; codec.fing"),
     ],
 )
 def test_another_run_is_refused(
-    undisturbed: Path, wanted: TokenizeConfig, values: dict[str, float], message: str
+    undisturbed: Path, wanted: TokenizeConfig, values: dict[str, Any], message: str
 ) -> None:
     before = files(undisturbed)
-    other = replace(wanted, output=str(undisturbed), **values)  # type: ignore[arg-type]
+    other = replace(wanted, output=str(undisturbed), **values)
     with pytest.raises(ConfigurationError, match=message):
         prepare(other)
     assert files(undisturbed) == before

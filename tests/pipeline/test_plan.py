@@ -117,6 +117,15 @@ def test_differences_name_their_keys_and_versions_of_no_consequence_do_not_count
     assert {"torch", "soundfile", "av"} <= set(run["versions"])
 
 
+def test_outputs_older_than_the_precision_are_of_float32() -> None:
+    run = run_identity(IDENTITY, plan_shards(items(3), IDENTITY))
+    old = {**run, "codec": {k: v for k, v in run["codec"].items() if k != "precision"}}
+    assert differences(old, run) == []
+    other = {**run, "codec": {**run["codec"], "precision": "bfloat16"}}
+    found = "codec.precision is 'float32' there and 'bfloat16' here"
+    assert differences(old, other) == differences(run, other) == [found]
+
+
 def test_the_plan_is_part_of_the_identity() -> None:
     one, two = (run_identity(IDENTITY, plan_shards(items(n), IDENTITY)) for n in (3, 4))
     assert [text.split()[0] for text in differences(one, two)] == ["plan.items", "plan.sha256"]

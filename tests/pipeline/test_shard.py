@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from codec import EncodedAudio, load_codec
 from codec.base import Waveform
 from tests.fakes import MeanCodec
 from tests.pipeline.audio_files import write_corpus, write_noise
+from tokenize_pipeline import decode_ahead
 from tokenize_pipeline.audio import open_audio
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import RunFailedError
@@ -23,6 +25,7 @@ from tokenize_pipeline.progress import Tally
 from tokenize_pipeline.records import CommitRecord, Shard, TokenRow
 from tokenize_pipeline.schema import read_part
 from tokenize_pipeline.shard import tokenize_shard
+from tokenize_pipeline.worker import open_codec
 
 
 def shard_of(*sources: Path, index: int = 0) -> Shard:
@@ -99,6 +102,40 @@ def test_the_part_does_not_depend_on_the_threads_of_torch(tmp_path: Path) -> Non
     finally:
         torch.set_num_threads(before)
     assert len(set(seen)) == 1
+
+
+def test_the_part_does_not_depend_on_the_cpus_of_a_worker(tmp_path: Path) -> None:
+    """More recordings than there are slots, encoded on one thread and on two."""
+    corpus, parts = write_corpus(tmp_path / "corpus", count=20), []
+    for cpus in (1.0, 2.0):
+        output = tmp_path / f"out {cpus}"
+        config = TokenizeConfig(("x",), str(output), "tiny_24khz", cpus_per_worker=cpus)
+        record = tokenize_shard(shard_of(corpus), open_codec(config), config)
+        parts.append((output / "data" / str(record.part)).read_bytes())
+    assert parts[0] == parts[1]
+
+
+def test_operators_run_on_one_thread_wherever_audio_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while the codec encodes on threads of its own, and whatever torch was set to."""
+    seen: dict[str, set[int]] = {}
+
+    def watched(*arguments: Any) -> Any:
+        seen.setdefault(threading.current_thread().name, set()).add(torch.get_num_threads())
+        return open_audio(*arguments)
+
+    monkeypatch.setattr(decode_ahead, "open_audio", watched)
+    corpus, before = write_corpus(tmp_path / "corpus", count=20), torch.get_num_threads()
+    config = TokenizeConfig(("x",), str(tmp_path / "out"), "tiny_24khz", cpus_per_worker=2.0)
+    try:
+        torch.set_num_threads(3)
+        tokenize_shard(shard_of(corpus), open_codec(config), config)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert seen.keys() <= {"decode-0", "decode-1"}
+    assert set.union(*seen.values()) == {1}
 
 
 def test_codes_do_not_depend_on_the_shard(tmp_path: Path) -> None:

@@ -69,6 +69,9 @@ class ScalarCodec:
     def decode(self, encoded: EncodedAudio) -> Tensor:
         return torch.cat(list(self.decode_stream(encoded)), dim=1)
 
+    def decode_batch(self, recordings: Iterable[EncodedAudio]) -> Iterator[Tensor]:
+        return map(self.decode, recordings)
+
     def decode_stream(self, encoded: EncodedAudio) -> Iterator[Tensor]:
         start = 0
         lengths = self.spec.chunk_lengths(encoded.num_samples)

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
-from codec import UnknownCodecError
+from codec import UnknownCodecError, load_codec
 from tests.verify.runs import (
     ScalarCodec,
     make_run,
@@ -270,9 +271,33 @@ def test_the_codec_is_loaded_as_the_run_used_it(
 
     monkeypatch.setattr(opened_run, "load_codec", load)
     options = {"chunk_seconds": 2.0, "overlap": 0.1, "normalize": True}
-    run.start({**run.identity(), "codec_options": options}, run.plan())
+    identity = run.identity()
+    spec = {**identity["codec"], "precision": "bfloat16"}
+    run.start({**identity, "codec": spec, "codec_options": options}, run.plan())
     verify_run(run.url, device="meta")
-    assert asked == [(("scalar", "meta"), options)]
+    threads = torch.get_num_threads()
+    wanted = {**options, "precision": "bfloat16", "threads": threads}
+    assert asked == [(("scalar", "meta"), wanted)]
+
+
+def test_a_run_is_encoded_again_in_its_own_precision(tmp_path: Path, files: list[Path]) -> None:
+    codec = load_codec("tiny_24khz", precision="bfloat16")
+    run = make_run(tmp_path / "out", codec, files)
+    result = verify_run(run.url, deep=True)
+    assert list(result.log) == []
+    assert result.reencoded()["codes_differing"] == 0
+    usual = make_run(tmp_path / "usual", load_codec("tiny_24khz"), files)
+    assert rows_of(usual, 0)[0].codes.tolist() != rows_of(run, 0)[0].codes.tolist()
+
+
+def test_a_run_older_than_the_precision_is_encoded_again_in_float32(
+    tmp_path: Path, files: list[Path]
+) -> None:
+    run = make_run(tmp_path / "out", load_codec("tiny_24khz"), files)
+    identity = run.identity()
+    del identity["codec"]["precision"]
+    run.start(identity, run.plan())
+    assert list(verify_run(run.url, deep=True).log) == []
 
 
 def test_limits_are_held_by_means_and_name_the_worst(

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from codec import Codec, CodecSpec
 from tokenize_pipeline.records import SourceItem, TokenRow
-from tokenize_pipeline.verification.round_trip import Pair, RoundTrip, decode_pair
+from tokenize_pipeline.verification.pairs import Pair, SampledRow, decode_pairs
+from tokenize_pipeline.verification.round_trip import RoundTrip
 from tokenize_pipeline.verification.sampling import row_key
 
 LONGEST_SECONDS = 8.0
@@ -77,7 +78,8 @@ def load(
     for row in rows:
         choice = wanted.pop(row_key(row.id), None)
         if choice is not None:
-            pair = decode_pair(row, items, codec, example_seconds(codec.spec))
+            sampled = SampledRow(row, choice.trip.part, items)
+            (pair,) = decode_pairs([sampled], codec, example_seconds(codec.spec))
             if isinstance(pair, Pair):
                 yield Example(choice, pair)
         if not wanted:

@@ -73,8 +73,15 @@ def open_run(url: str) -> OpenedRun:
     return OpenedRun(folder, identity, spec, num_codebooks, folder.plan(), folder.commits())
 
 
-def load_run_codec(run: OpenedRun, device: str, log: ProblemLog) -> Codec | None:
-    """The codec of a run; None, and a problem noted, if it cannot be had or is not the same."""
+def load_run_codec(run: OpenedRun, device: str, threads: int, log: ProblemLog) -> Codec | None:
+    """The codec of a run; None, and a problem noted, if it cannot be had or is not the same.
+
+    Args:
+        run: whose codec it is.
+        device: where it runs.
+        threads: of a CPU, that work on recordings side by side.
+        log: takes the problem.
+    """
     where = run.spec.name
     options = run.identity.get("codec_options", {})
     try:
@@ -84,6 +91,8 @@ def load_run_codec(run: OpenedRun, device: str, log: ProblemLog) -> Codec | None
             chunk_seconds=options.get("chunk_seconds"),
             overlap=options.get("overlap"),
             normalize=options.get("normalize"),
+            threads=threads,
+            precision=run.spec.precision,
         )
     except CodecError as error:
         log.add("codec_unavailable", where, str(error))

@@ -1,43 +1,31 @@
-"""The round trip of one row: its original read again, its tokens decoded, the two compared.
+"""The round trip of rows: decoded beside their originals, measured, encoded again.
 
-    source   |-------- start_sample ------->|=========== num_samples ===========|
-    original                                |== excerpt ==|
-    decoded                                 |== excerpt ==|
+    sampled rows -> groups -> pairs -> [ scores, codes of the original again ] -> round trips
 
-Long rows are compared by their first `EXCERPT_SECONDS`, so memory does not grow with their length.
+Rows go through the codec in groups, since many recordings side by side take it much less time than
+one after another. What comes out is the same in any group. A group is bounded in memory, and long
+rows are compared by their first `EXCERPT_SECONDS`, so memory does not grow with their length.
 
-Dimension key: C channels, S samples, K codebooks, T frames.
+Dimension key: K codebooks, T frames.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from codec import Codec, CodecError, EncodedAudio
-from tokenize_pipeline.audio import open_audio
-from tokenize_pipeline.errors import AudioError
-from tokenize_pipeline.records import SourceItem, TokenRow
+from codec import Codec, CodecSpec, EncodedAudio
+from tokenize_pipeline.records import TokenRow
 from tokenize_pipeline.verification.limits import (
     LARGEST_REENCODE_MISMATCH,
     LARGEST_SCALE_ERROR,
 )
-from tokenize_pipeline.verification.originals import find_original
+from tokenize_pipeline.verification.pairs import Pair, SampledRow, decode_pairs
 from tokenize_pipeline.verification.problems import Problem
 from tokenize_pipeline.verification.scorecard import Scores, score
 
 EXCERPT_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The same stretch of audio before and after the codec, at the codec's rate."""
-
-    original: Tensor  # float32 [C, S]
-    decoded: Tensor  # float32 [C, S]
-    is_whole: bool  # the stretch is the whole recording
+GROUP_BYTES = 64 << 20  # of codes, of originals and of decoded audio together
 
 
 @dataclass(frozen=True)
@@ -82,102 +70,61 @@ class EncodedAgain:
         return self.codes_differing / max(1, self.codes_compared)
 
 
-def measure_row(
-    row: TokenRow, items: Iterable[SourceItem], part: str, codec: Codec
-) -> RoundTrip | Problem:
-    """Round trip of a row whose integrity was checked, or why there is none.
+def measure_rows(sampled: Iterable[SampledRow], codec: Codec) -> Iterator[RoundTrip | Problem]:
+    """Round trips of rows, or why there is none, in the order they came.
 
     Args:
-        row: the tokens.
-        items: files of the shard of the row.
-        part: file name of the part that the row is in.
+        sampled: all with the same number of codebooks.
         codec: that made the codes.
     """
-    pair = decode_pair(row, items, codec, EXCERPT_SECONDS)
-    if isinstance(pair, Problem):
-        return pair
-    return RoundTrip(
-        id=row.id,
-        part=part,
-        start_sample=row.start_sample,
-        seconds=pair.original.shape[-1] / codec.spec.sample_rate,
-        scores=score(pair.original, pair.decoded, codec.spec.sample_rate),
-        again=_encode_again(row, pair, codec) if pair.is_whole else None,
-    )
+    for group in _groups(sampled, codec.spec):
+        yield from _measured(group, codec)  # which holds no audio when the next group is read
 
 
-def decode_pair(
-    row: TokenRow, items: Iterable[SourceItem], codec: Codec, longest_seconds: float
-) -> Pair | Problem:
-    """The beginning of a row before and after the codec, or why it cannot be had."""
-    length = min(row.num_samples, round(longest_seconds * codec.spec.sample_rate))
-    original_CS = _read_original(row, items, codec, length + 1)
-    if isinstance(original_CS, Problem):
-        return original_CS
-    if original_CS.shape[-1] < length:
-        detail = f"{original_CS.shape[-1]} samples from sample {row.start_sample} on, not {length}"
-        return Problem("source_too_short", row.id, detail)
-    decoded_CS = _decode(row, codec, length)
-    if isinstance(decoded_CS, Problem):
-        return decoded_CS
-    is_whole = row.start_sample == 0 and original_CS.shape[-1] == row.num_samples
-    return Pair(original_CS[:, :length], decoded_CS, is_whole)
+def _measured(group: Sequence[SampledRow], codec: Codec) -> Iterator[RoundTrip | Problem]:
+    pairs = decode_pairs(group, codec, EXCERPT_SECONDS)
+    encoded = _encoded_again(group, pairs, codec)
+    for one, pair in zip(group, pairs, strict=True):
+        if isinstance(pair, Problem):
+            yield pair
+            continue
+        yield RoundTrip(
+            id=one.row.id,
+            part=one.part,
+            start_sample=one.row.start_sample,
+            seconds=pair.original.shape[-1] / codec.spec.sample_rate,
+            scores=score(pair.original, pair.decoded, codec.spec.sample_rate),
+            again=_compared(one.row, next(encoded)) if pair.is_whole else None,
+        )
 
 
-def take(blocks: Iterable[Tensor], start: int, length: int, channels: int) -> Tensor:
-    """Samples [start, start + length) of a signal in blocks [C, S]; fewer where it ends before.
-
-    Reads no further than needed, and holds no more than a block besides what it returns.
-    """
-    kept = [torch.zeros(channels, 0)]
-    position = 0
-    for block_CS in blocks:
-        first = max(0, start - position)
-        kept.append(block_CS[:, first : max(first, start + length - position)])
-        position += block_CS.shape[-1]
-        if position >= start + length:
-            break
-    return torch.cat(kept, dim=-1)
-
-
-def encoded_audio(row: TokenRow) -> EncodedAudio:
-    """A row as the codec takes it."""
-    codes_KT = torch.from_numpy(row.codes.astype(np.int64))
-    scales = None if row.scales is None else torch.from_numpy(row.scales.copy())
-    return EncodedAudio(codes_KT, scales, row.num_samples)
+def _groups(sampled: Iterable[SampledRow], spec: CodecSpec) -> Iterator[list[SampledRow]]:
+    """Rows in groups of at most `GROUP_BYTES`, and of at least one."""
+    group: list[SampledRow] = []
+    size_bytes = 0
+    for one in sampled:
+        row = one.row
+        samples = spec.channels * min(row.num_samples, round(EXCERPT_SECONDS * spec.sample_rate))
+        row_bytes = row.codes.nbytes + 2 * 4 * samples  # float32, before and after
+        if group and size_bytes + row_bytes > GROUP_BYTES:
+            yield group
+            group, size_bytes = [], 0
+        # A copy, since the codes of a row are a view of those of all rows that were read with it.
+        group.append(replace(one, row=replace(row, codes=row.codes.copy())))
+        size_bytes += row_bytes
+    if group:
+        yield group
 
 
-def _read_original(
-    row: TokenRow, items: Iterable[SourceItem], codec: Codec, length: int
-) -> Tensor | Problem:
-    spec = codec.spec
-    try:
-        original = find_original(row, items)
-        if isinstance(original, Problem):
-            return original
-        with original.open() as file:
-            reader = open_audio(file, original.name, spec.sample_rate, spec.channels)
-            return take(reader.blocks(), row.start_sample, length, spec.channels)
-    except (AudioError, OSError) as error:
-        return Problem("source_unavailable", row.id, f"{row.source}: {error}")
+def _encoded_again(
+    group: Sequence[SampledRow], pairs: Sequence[Pair | Problem], codec: Codec
+) -> Iterator[EncodedAudio]:
+    """The tokens of each original that was compared whole."""
+    wholes = (pair.original for pair in pairs if isinstance(pair, Pair) and pair.is_whole)
+    return codec.encode_stream(wholes, num_codebooks=group[0].row.codes.shape[0])
 
 
-def _decode(row: TokenRow, codec: Codec, length: int) -> Tensor | Problem:
-    try:
-        blocks: Iterator[Tensor] = codec.decode_stream(encoded_audio(row))
-        decoded_CS = take(blocks, 0, length, codec.spec.channels)
-    except CodecError as error:
-        return Problem("undecodable_row", row.id, str(error))
-    if decoded_CS.shape[-1] != length:
-        detail = f"{decoded_CS.shape[-1]} samples came out, {length} are in the row"
-        return Problem("undecodable_row", row.id, detail)
-    if not bool(decoded_CS.isfinite().all()):
-        return Problem("decoded_not_finite", row.id, "the decoded audio is not finite")
-    return decoded_CS
-
-
-def _encode_again(row: TokenRow, pair: Pair, codec: Codec) -> EncodedAgain:
-    again = codec.encode(pair.original, num_codebooks=row.codes.shape[0])
+def _compared(row: TokenRow, again: EncodedAudio) -> EncodedAgain:
     scale_error = 0.0
     if row.scales is not None and again.scales is not None:
         true_scales = again.scales.numpy()
