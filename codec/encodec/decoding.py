@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from codec.base import CodecSpec, EncodedAudio
-from codec.encodec.chunking import cut, overlap_add
+from codec.encodec.chunking import overlap_add
 from codec.encodec.engine import Engine, Tiles
 
 
@@ -80,8 +80,7 @@ class DecodingOrder:
             if self._tile_frames is not None:
                 entry.open_pieces, entry.has_ended = 1, True
                 self._owners[next(numbers)] = entry, 1.0
-                tiles = cut([encoded.codes], self._tile_frames, self._tile_frames)
-                yield ((codes_KT.t(), is_last) for codes_KT, is_last in tiles)
+                yield _tiles(encoded.codes, self._tile_frames)
                 continue
             start = 0
             for index, frames in enumerate(self._spec.chunk_frames(encoded.num_samples)):
@@ -104,3 +103,10 @@ class DecodingOrder:
         for block_CS in blocks:
             yield block_CS[:, :num_samples]
             num_samples -= min(num_samples, block_CS.shape[1])
+
+
+def _tiles(codes_KT: Tensor, length: int) -> Tiles:
+    """Views [T, K] of `length` frames, the last one of what is left."""
+    frames = codes_KT.shape[1]
+    for start in range(0, frames, length):
+        yield codes_KT[:, start : start + length].t(), start + length >= frames
