@@ -27,7 +27,7 @@ from codec.exact import exact_kernels
 # is, like its weights: whoever changes one changes the fingerprint.
 TILE_FRAMES = 75
 _UNIT_FRAMES = 25
-_CPU_SLOTS = 8
+_CPU_SLOTS = 4
 _GPU_SLOTS = 256
 
 

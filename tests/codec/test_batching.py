@@ -23,7 +23,7 @@ Refs = Callable[[str], References]
 VARIANTS = ("24khz", "48khz")
 # One sample; a hop, a unit of 25 frames, a tile or chunk, each alone and exceeded by a sample.
 LENGTHS = (1, 320, 321, 8000, 8001, 24_000, 24_001, 47_520, 48_000, 60_007, 96_000)
-SLOTS = 8
+SLOTS = 4
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
