@@ -35,11 +35,18 @@ def exact_kernels(device: torch.device) -> Iterator[None]:
         with one_thread():
             yield
         return
+    with cuda_kernels(allow_tf32=False, deterministic=True):
+        yield
+
+
+@contextmanager
+def cuda_kernels(*, allow_tf32: bool, deterministic: bool) -> Iterator[None]:
+    """Choose what products and convolutions on a GPU may do inside the block; none are timed."""
     matmul = torch.backends.cuda.matmul
-    before, matmul.allow_tf32 = matmul.allow_tf32, False
+    before, matmul.allow_tf32 = matmul.allow_tf32, allow_tf32
     try:
         with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+            enabled=True, benchmark=False, deterministic=deterministic, allow_tf32=allow_tf32
         ):
             yield
     finally:

@@ -191,7 +191,7 @@ class EncodecCodec:
         return decoder_halves(self._model, self._shape, self._dtype)
 
     def _engine(self, halves: Halves) -> Engine:
-        return Engine(halves, self._shape, self._has_tiles, self._threads)
+        return Engine(halves, self._has_tiles, self._threads)
 
     def _decoding_order(self) -> DecodingOrder:
         return DecodingOrder(self.spec, TILE_FRAMES if self._has_tiles else None)

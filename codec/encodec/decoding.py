@@ -6,6 +6,7 @@ Dimension key: C channels, S samples, R rows (time steps), K codebooks, T frames
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -73,7 +74,7 @@ class DecodingOrder:
             yield entry
 
     def _pieces(self, recordings: Iterable[EncodedAudio]) -> Iterator[Tiles]:
-        numbers = iter(range(1 << 62))
+        numbers = count()
         for encoded in recordings:
             entry = _Entry(encoded)
             self._entries.append(entry)

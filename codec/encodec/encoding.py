@@ -6,6 +6,7 @@ Dimension key: C channels, S samples, R rows (time steps), K codebooks, T frames
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -114,7 +115,7 @@ class EncodingOrder:
             yield encoded
 
     def _pieces(self, recordings: Iterable[Iterable[Tensor]]) -> Iterator[Tiles]:
-        numbers = iter(range(1 << 62))
+        numbers = count()
         for blocks in recordings:
             entry = _Entry(_Codes(self._num_codebooks, self._spec.codebook_size))
             self._entries.append(entry)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from codec.encodec.grid import Grid, Piece
-from codec.encodec.halves import GridShape, Halves
+from codec.encodec.halves import Halves
 from codec.exact import exact_kernels
 
 # The rows of one recording, a tile at a time, each with whether it is the last.
@@ -34,14 +34,12 @@ class Engine:
 
     Args:
         halves: of the encoder or decoder.
-        shape: of every grid; the one that the halves were made for.
         keeps: whether the tiles of a recording follow on one another; otherwise each is whole.
         threads: grids that work at the same time.
     """
 
-    def __init__(self, halves: Halves, shape: GridShape, keeps: bool, threads: int) -> None:
+    def __init__(self, halves: Halves, keeps: bool, threads: int) -> None:
         self._halves = halves
-        self._shape = shape
         self._keeps = keeps
         self._threads = threads
 
@@ -55,11 +53,11 @@ class Engine:
             may_begin: whether the next recording may be begun while others are at work.
         """
         waiting = enumerate(recordings)
-        crews = [_Crew(self._grid(), self._shape.slots) for _ in range(self._threads)]
+        crews = [_Crew(self._grid(), self._halves.shape.slots) for _ in range(self._threads)]
         with ThreadPoolExecutor(max(1, self._threads - 1), initializer=_use_one_thread) as pool:
             while True:
                 # Slot after slot of all grids, so that a few recordings are spread over them.
-                for slot in range(self._shape.slots):
+                for slot in range(self._halves.shape.slots):
                     for crew in crews:
                         yield from crew.fill(slot, waiting, may_begin)
                 busy = [crew for crew in crews if any(crew.pieces)]
@@ -71,7 +69,7 @@ class Engine:
                 yield from sorted((o for some in outputs for o in some), key=lambda o: o.number)
 
     def _grid(self) -> Grid:
-        return Grid(self._halves, self._shape, self._keeps)
+        return Grid(self._halves, self._keeps)
 
 
 class _Crew:

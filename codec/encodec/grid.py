@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from codec.encodec.halves import GridShape, Halves
+from codec.encodec.halves import Halves
 from codec.encodec.kernels import Scratch
 from codec.encodec.rows import KeptRows, Lane, Tile
 
@@ -38,16 +38,14 @@ class Grid:
 
     Args:
         halves: may be shared with other grids.
-        shape: that the halves were made for.
         keeps: whether recordings have several pieces, of which layers keep what the next one needs.
     """
 
-    def __init__(self, halves: Halves, shape: GridShape, keeps: bool) -> None:
+    def __init__(self, halves: Halves, keeps: bool) -> None:
         self._halves = halves
-        self._shape = shape
+        lstm, shape = halves.lstm, halves.shape
         self._before = KeptRows(shape.slots) if keeps else None
         self._after = KeptRows(shape.slots) if keeps else None
-        lstm = halves.lstm
         self._scratch = Scratch(lstm.device)
         self._x_TBD = lstm.zeros(shape.frames, shape.slots)
         self._hidden_LBD = lstm.zeros(lstm.num_layers, shape.slots)
@@ -75,9 +73,9 @@ class Grid:
 
     def _calls(self, pieces: Sequence[Piece | None]) -> Iterator[tuple[Tile, Tensor]]:
         """The pieces as lanes that go through the convolutions together."""
-        full = self._shape.frames * self._halves.rows_in
+        full = self._halves.shape.frames * self._halves.rows_in
         alone = list(range(len(pieces)))
-        if self._shape.together:
+        if self._halves.shape.together:
             # A short chunk is not padded, so it has a length, and a call, of its own.
             short = [p is not None and not self._before and len(p.rows) < full for p in pieces]
             lanes = [None if s else p for p, s in zip(pieces, short, strict=True)]
@@ -92,7 +90,7 @@ class Grid:
     def _padded(self, rows: int) -> int:
         if self._before is None:
             return rows
-        unit = self._shape.unit_frames * self._halves.rows_in
+        unit = self._halves.shape.unit_frames * self._halves.rows_in
         return -(-rows // unit) * unit
 
     def _call(self, pieces: Sequence[Piece | None], slot: int, rows: int) -> tuple[Tile, Tensor]:

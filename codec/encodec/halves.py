@@ -42,6 +42,7 @@ class Halves:
     before: Half
     lstm: RowLSTM
     after: Half
+    shape: GridShape  # of the grids that they run in
     rows_in: int  # that `before` takes for a frame
     rows_out: int  # that `after` gives for a frame
 
@@ -61,7 +62,7 @@ def encoder_halves(
         def searched(x_BRC: Tensor, tile: Tile) -> Tensor:
             return search(last(x_BRC, tile), num_codebooks)
 
-        return Halves(converted, lstm, searched, model.config.hop_length, 1)
+        return Halves(converted, lstm, searched, shape, model.config.hop_length, 1)
 
     return halves
 
@@ -78,7 +79,7 @@ def decoder_halves(model: EncodecModel, shape: GridShape, dtype: torch.dtype) ->
     def audible(x_BRC: Tensor, tile: Tile) -> Tensor:
         return last(x_BRC, tile).float()
 
-    return Halves(looked_up, lstm, audible, 1, model.config.hop_length)
+    return Halves(looked_up, lstm, audible, shape, 1, model.config.hop_length)
 
 
 class RowSearch:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from codec.encodec import EncodecConfig, EncodecModel
 from codec.encodec.config import ENCODEC_24KHZ, ENCODEC_48KHZ
+from tokenize_pipeline.benchmark.transformers_model import make_reference
 
 RELATIVE = 1e-5
 CONFIGS = {"24khz": ENCODEC_24KHZ, "48khz": ENCODEC_48KHZ}
@@ -42,10 +43,7 @@ def make_references(variant: str, folder: Path) -> References:
     meta = _random_meta_model(CONFIGS[variant])
     ours = EncodecModel.from_pretrained(write_meta_file(meta, folder, f"encodec_{variant}"))
     ours.save_pretrained(folder / "hf")
-    theirs = transformers.EncodecModel(_transformers_config(CONFIGS[variant])).eval()
-    weights = _weight_normalized(ours, theirs)
-    theirs.load_state_dict(weights)
-    return References(ours, theirs, meta)
+    return References(ours, make_reference(ours), meta)
 
 
 def write_meta_file(model: torch.nn.Module, folder: Path, stem: str) -> Path:
@@ -74,30 +72,6 @@ def _random_meta_model(config: EncodecConfig) -> MetaModel:
             layer._codebook.embed.normal_().mul_(spread * 0.9**k)
             layer._codebook.inited.fill_(1)
     return model
-
-
-def _transformers_config(config: EncodecConfig) -> transformers.EncodecConfig:
-    values = config.to_dict()
-    del values["architectures"], values["model_type"]
-    return transformers.EncodecConfig(**values)
-
-
-def _weight_normalized(
-    ours: EncodecModel, theirs: transformers.EncodecModel
-) -> dict[str, torch.Tensor]:
-    """Our plain weights under the weight-normalized names of transformers: g is the norm of v."""
-    plain = ours.state_dict()
-    weights = {}
-    for name, like in theirs.state_dict().items():
-        base, _, part = name.partition(".parametrizations.weight.")
-        if not part:
-            weights[name] = plain[name]
-        elif part == "original1":
-            weights[name] = plain[f"{base}.weight"]
-        else:
-            norm = plain[f"{base}.weight"].flatten(1).norm(dim=1)
-            weights[name] = norm.view(like.shape)
-    return weights
 
 
 def assert_close(found: Tensor, wanted: Tensor, what: str) -> None:

@@ -143,7 +143,7 @@ class TestAllSlotsTogether:
         frames = 75 if spec.chunk_samples is None else 150
         shape = GridShape(slots=3, frames=frames, unit_frames=frames, together=True)
         halves = encoder_halves(references(variant).ours, shape, torch.float32)(8)
-        engine = Engine(halves, shape, spec.causal, threads=1)
+        engine = Engine(halves, spec.causal, threads=1)
         tile_samples = 75 * spec.hop_samples if spec.causal else None
 
         def encode(recordings: list[Tensor]) -> list[EncodedAudio]:

@@ -1,9 +1,10 @@
 """Number formats of a benchmark, and the switches that choose them on a GPU."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
+
+from codec.exact import cuda_kernels
 
 FLOAT32 = "float32"
 TF32 = "tf32"
@@ -20,15 +21,6 @@ def dtype_of(precision: str) -> torch.dtype:
     return torch.bfloat16 if precision == BFLOAT16 else torch.float32
 
 
-@contextmanager
-def tf32(allowed: bool) -> Iterator[None]:
+def tf32(allowed: bool) -> AbstractContextManager[None]:
     """Allow or forbid TF32 in products and convolutions on a GPU inside the block."""
-    matmul = torch.backends.cuda.matmul
-    before, matmul.allow_tf32 = matmul.allow_tf32, allowed
-    try:
-        with torch.backends.cudnn.flags(
-            enabled=True, benchmark=False, deterministic=False, allow_tf32=allowed
-        ):
-            yield
-    finally:
-        matmul.allow_tf32 = before
+    return cuda_kernels(allow_tf32=allowed, deterministic=False)
