@@ -1,16 +1,16 @@
 """Continuous batching: recordings take the slots of grids as others end.
 
-Every grid runs on one thread, with one thread inside each operator, so that neither the number of
-grids nor of cores changes a bit of the result.
+Every grid goes at its own pace on a thread of its own, with one thread inside each operator, so
+that neither the number of grids nor of cores changes a bit of the result.
 
 Dimension key: R rows (time steps), C channels.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import count
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from codec.encodec.grid import Grid, Piece
@@ -46,27 +46,40 @@ class Engine:
     def run(
         self, recordings: Iterable[Tiles], may_begin: Callable[[], bool] = lambda: True
     ) -> Iterator[Output]:
-        """The output of every tile, those of a recording in order.
+        """The output of every tile, those of a recording in order; whole recordings in order too.
 
         Args:
             recordings: asked for the next one when a slot is free.
             may_begin: whether the next recording may be begun while others are at work.
         """
+        outputs = self._outputs(recordings, may_begin)
+        return outputs if self._keeps else _by_number(outputs)
+
+    def _outputs(
+        self, recordings: Iterable[Tiles], may_begin: Callable[[], bool]
+    ) -> Iterator[Output]:
         waiting = enumerate(recordings)
         crews = [_Crew(self._grid(), self._halves.shape.slots) for _ in range(self._threads)]
-        with ThreadPoolExecutor(max(1, self._threads - 1), initializer=_use_one_thread) as pool:
+        working: dict[Future[list[Output]], _Crew] = {}
+        with ThreadPoolExecutor(self._threads) as pool:
             while True:
+                idle = [crew for crew in crews if crew not in working.values()]
                 # Slot after slot of all grids, so that a few recordings are spread over them.
                 for slot in range(self._halves.shape.slots):
-                    for crew in crews:
+                    for crew in idle:
                         yield from crew.fill(slot, waiting, may_begin)
-                busy = [crew for crew in crews if any(crew.pieces)]
-                if not busy:
+                for crew in idle:
+                    if any(crew.pieces):
+                        working[pool.submit(self._step, crew)] = crew
+                if not working:
                     return
-                with exact_kernels(self._halves.lstm.device):
-                    others = [pool.submit(crew.step) for crew in busy[1:]]
-                    outputs = [busy[0].step(), *(other.result() for other in others)]
-                yield from sorted((o for some in outputs for o in some), key=lambda o: o.number)
+                for future in wait(working, return_when=FIRST_COMPLETED).done:
+                    del working[future]
+                    yield from future.result()
+
+    def _step(self, crew: "_Crew") -> list[Output]:
+        with exact_kernels(self._halves.lstm.device):
+            return crew.step()
 
     def _grid(self) -> Grid:
         return Grid(self._halves, self._keeps)
@@ -112,5 +125,13 @@ class _Crew:
         return outputs
 
 
-def _use_one_thread() -> None:
-    torch.set_num_threads(1)
+def _by_number(outputs: Iterator[Output]) -> Iterator[Output]:
+    """Puts outputs back in order that other grids overtook; each number comes once."""
+    early: dict[int, Output] = {}
+    for number in count():
+        while number not in early:
+            output = next(outputs, None)
+            if output is None:
+                return
+            early[output.number] = output
+        yield early.pop(number)
