@@ -1,8 +1,10 @@
 """The command line: `tokenize-pipeline tokenize` and `tokenize-pipeline verify`."""
 
 import argparse
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
 
@@ -12,12 +14,16 @@ from tokenize_pipeline.config import (
     DEFAULT_CODEBOOKS,
     DEFAULT_CODEC,
     DEFAULT_MAX_REJECTED,
+    DEFAULT_SHARD_TIMEOUT_SECONDS,
     TokenizeConfig,
 )
+from tokenize_pipeline.credentials import without_secrets
 from tokenize_pipeline.driver import Run, check_limits, prepare, tokenize
-from tokenize_pipeline.errors import ConfigurationError, PipelineError
+from tokenize_pipeline.errors import ConfigurationError, PipelineError, RunFailedError
 from tokenize_pipeline.summary import RunSummary
 from tokenize_pipeline.verify import DEFAULT_FRACTION, verify_run
+
+_SECONDS_TO_UNWIND = 2.5  # after SIGTERM; a Ray job that is stopped has three
 
 _EXIT_CODES = """\
 exit codes:
@@ -199,6 +205,15 @@ def _add_run_options(group: "argparse._ArgumentGroup") -> None:
         "(default: %(default)s)",
     )
     group.add_argument(
+        "--shard-timeout",
+        dest="shard_timeout_seconds",
+        type=float,
+        default=DEFAULT_SHARD_TIMEOUT_SECONDS,
+        metavar="S",
+        help="end a worker whose shard has made no progress for S seconds, and try the shard again "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
         "--dry-run", action="store_true", help="print the plan and stop; nothing is written"
     )
 
@@ -255,10 +270,15 @@ def _print_lines(lines: Sequence[str]) -> None:
 
 
 def _fail(message: str, exit_code: int) -> int:
-    print(f"tokenize-pipeline: {' '.join(message.split())}", file=sys.stderr)
+    line = without_secrets(" ".join(message.split()))
+    print(f"tokenize-pipeline: {line}", file=sys.stderr)
     return exit_code
 
 
 def _stop(signal_number: int, _frame: FrameType | None) -> None:
-    """Unwind as on an interrupt, so that workers and clusters end."""
+    """Unwind as on an interrupt, so that workers and clusters end, but do not take long."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    last = threading.Timer(_SECONDS_TO_UNWIND, os._exit, (RunFailedError.exit_code,))
+    last.daemon = True
+    last.start()
     sys.exit(128 + signal_number)

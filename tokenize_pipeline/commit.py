@@ -3,21 +3,32 @@
     OUTPUT/_run/run.json             identity of the run; written after the plan, which it freezes
     OUTPUT/_run/plan.jsonl           one shard a line
     OUTPUT/_run/commits/000012.json  one per finished shard
+    OUTPUT/_run/quarantine/000012.json  one per shard that was given up, until it is done after all
     OUTPUT/_run/rejected.parquet     recordings that made no tokens, gathered from the commits
+    OUTPUT/_run/lock/                who drives the run at this moment
 
 Workers publish parts. Everything here is written by the driver, and each file whole or not at all.
 """
 
+import errno
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from codec.hashing import sha256_of_values
 from tokenize_pipeline import storage
 from tokenize_pipeline.errors import DamagedOutputError
-from tokenize_pipeline.records import CommitRecord, RejectedRecording, Shard, SourceItem
+from tokenize_pipeline.parts import PartsFolder, holds
+from tokenize_pipeline.record_json import (
+    commit_from_bytes,
+    commit_to_bytes,
+    failed_to_bytes,
+    shard_from_json,
+    shard_to_json,
+    to_bytes,
+)
+from tokenize_pipeline.records import CommitRecord, FailedShard, RejectedRecording, Shard
 from tokenize_pipeline.schema import rejected_to_bytes
 
 
@@ -30,6 +41,7 @@ class RunFolder:
 
     def __init__(self, url: str) -> None:
         self.url = storage.absolute(url)
+        self.parts = PartsFolder(storage.join(self.url, "data"))
 
     def exists(self) -> bool:
         """Whether a run was started here."""
@@ -51,19 +63,32 @@ class RunFolder:
         """
         url = self._run("plan.jsonl")
         try:
-            return [_shard_from_json(line) for line in _read(url).decode().splitlines()]
+            return [shard_from_json(line) for line in _read(url).decode().splitlines()]
         except (ValueError, KeyError, TypeError) as error:
             raise DamagedOutputError(f"{url} is damaged: {error}") from error
 
     def commits(self) -> dict[int, CommitRecord]:
         """The valid commit records, by shard. One that does not match its own hash is left out."""
-        files = storage.list_files(self._run("commits"))
-        records = [_commit_from_bytes(storage.read_bytes(info.url)) for info in files]
+        urls = [info.url for info in storage.list_files(self._run("commits"))]
+        contents = storage.for_each(storage.read_bytes, urls)
+        records = map(commit_from_bytes, contents)
         return {record.shard: record for record in records if record is not None}
+
+    def finished(self, shards: Iterable[Shard]) -> dict[int, CommitRecord]:
+        """Records of the shards whose parts are there, at their sizes, and not known as damaged."""
+        commits, sizes = self.commits(), self.parts.sizes()
+        held = [
+            commits[shard.index]
+            for shard in shards
+            if shard.index in commits and holds(shard, commits[shard.index], sizes)
+        ]
+        suspects = self._suspects()
+        damaged = self.parts.damaged(record for record in held if record.part in suspects)
+        return {record.shard: record for record in held if record.part not in damaged}
 
     def part_url(self, part: str) -> str:
         """Where the part of that file name is, or will be."""
-        return storage.join(self.url, "data", part)
+        return self.parts.part_url(part)
 
     def part_urls(self) -> list[str]:
         """Parts that valid commit records name, in the order of their shards."""
@@ -75,92 +100,99 @@ class RunFolder:
         """Every rejected recording that valid commit records name, in the order of the plan."""
         return rejected_in(self.commits())
 
-    def holds(self, shard: Shard, record: CommitRecord) -> bool:
-        """Whether what a commit record says of a shard is there: its part, at its size."""
-        if record.part is None:
-            return record.rows == 0
-        info = storage.file_info(self.part_url(record.part))
-        present = info is not None and info.size_bytes == record.size_bytes
-        return present and record.part == shard.part_name
-
     def start(self, identity: Mapping[str, Any], shards: Iterable[Shard]) -> None:
         """Freeze the plan and then the identity. From here on only the same run may write here."""
-        plan = "".join(f"{_shard_to_json(shard)}\n" for shard in shards)
+        plan = "".join(f"{shard_to_json(shard)}\n" for shard in shards)
         self._write(self._run("plan.jsonl"), plan.encode())
-        self._write(self._run("run.json"), _pretty(identity))
+        self._write(self._run("run.json"), to_bytes(identity))
 
     def publish(self, finished: Path) -> None:
         """Make a finished local file the part of the same name. Called by workers."""
-        storage.put_file(finished, self.part_url(finished.name), staging=self._staging)
+        url = self.part_url(finished.name)
+        with _named(url):
+            storage.put_file(finished, url, staging=self._staging)
 
     def commit(self, record: CommitRecord) -> None:
         """Record that a shard is done."""
-        self._write(self._run("commits", f"{record.shard:06d}.json"), _commit_to_bytes(record))
+        self._write(self._run("commits", f"{record.shard:06d}.json"), commit_to_bytes(record))
 
-    def write_rejected(self) -> None:
-        """Gather the rejected recordings of all commits into one file, also when there are none."""
-        self._write(self._run("rejected.parquet"), rejected_to_bytes(self.rejected()))
+    def quarantine(self, failed: FailedShard) -> None:
+        """Record that a shard was given up."""
+        url = self._run("quarantine", f"{failed.shard.index:06d}.json")
+        self._write(url, failed_to_bytes(failed))
+
+    def release(self, shards: Container[int]) -> None:
+        """Forget that shards were given up once."""
+        for info in storage.list_files(self._run("quarantine")):
+            if int(storage.name_of(info.url).partition(".")[0]) in shards:
+                storage.delete(info.url)
+        storage.delete_empty_folder(self._run("quarantine"))
+
+    def write_rejected(self, rejected: Iterable[RejectedRecording] | None = None) -> None:
+        """List the rejected recordings in one file, also when there are none.
+
+        Args:
+            rejected: in the order of the plan; those of all commits when None.
+        """
+        listed = self.rejected() if rejected is None else rejected
+        self._write(self._run("rejected.parquet"), rejected_to_bytes(listed))
 
     def write_card(self, text: str) -> None:
         """The dataset card, which makes `load_dataset(OUTPUT)` work."""
         self._write(storage.join(self.url, "README.md"), text.encode())
 
     def is_finished(self) -> bool:
-        """Whether the files that are written last are there."""
+        """Whether the files that are written last are there, and no shard is given up."""
         last = (storage.join(self.url, "README.md"), self._run("rejected.parquet"))
-        return all(storage.exists(url) for url in last)
+        waiting = storage.list_files(self._run("quarantine"))
+        return not waiting and all(storage.exists(url) for url in last)
 
     def clean_staging(self) -> None:
-        """Remove what workers that were killed left half copied."""
-        for info in storage.list_files(self._staging):
-            storage.delete(info.url)
-        storage.delete_empty_folder(self._staging)
+        """Remove what workers that were killed left half copied or half uploaded."""
+        storage.delete_files_below(self._staging)
+        storage.abort_uploads(self.url)
+
+    def _suspects(self) -> set[str]:
+        """Parts that the last verification found damaged. They may have been made anew since."""
+        try:
+            return set(json.loads(storage.read_bytes(self._run("verify.json")))["damaged_parts"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return set()
 
     @property
     def _staging(self) -> str:
         return self._run("staging")
 
+    @property
+    def lock_url(self) -> str:
+        """Folder for the lease of the driver."""
+        return self._run("lock")
+
     def _write(self, url: str, data: bytes) -> None:
-        storage.write_bytes(url, data, staging=self._staging)
+        with _named(url):
+            storage.write_bytes(url, data, staging=self._staging)
 
     def _run(self, *parts: str) -> str:
         return storage.join(self.url, "_run", *parts)
 
 
-def rejected_in(commits: Mapping[int, CommitRecord]) -> list[RejectedRecording]:
-    """Every rejected recording that commit records name, in the order of their shards."""
-    return [item for shard in sorted(commits) for item in commits[shard].rejected]
-
-
-def _shard_to_json(shard: Shard) -> str:
-    return json.dumps(asdict(shard))
-
-
-def _shard_from_json(line: str) -> Shard:
-    values = json.loads(line)
-    items = tuple(SourceItem(**item) for item in values["items"])
-    return Shard(values["index"], values["fingerprint"], items)
-
-
-def _commit_to_bytes(record: CommitRecord) -> bytes:
-    values = asdict(record)
-    return _pretty({**values, "record_sha256": sha256_of_values(values)})
-
-
-def _commit_from_bytes(data: bytes) -> CommitRecord | None:
-    """The record, or None for bytes that are not exactly what was written."""
+@contextmanager
+def _named(url: str) -> Iterator[None]:
+    """Have faults inside the block say what could not be written."""
     try:
-        values = json.loads(data)
-        if values.pop("record_sha256") != sha256_of_values(values):
-            return None
-        rejected = tuple(RejectedRecording(**item) for item in values.pop("rejected"))
-        return CommitRecord(**values, rejected=rejected)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(error.errno or errno.EIO, f"cannot write {url}: {reason}") from error
 
 
-def _pretty(values: Mapping[str, Any]) -> bytes:
-    return (json.dumps(values, indent=1, sort_keys=True) + "\n").encode()
+def rejected_in(
+    commits: Mapping[int, CommitRecord], given_up: Iterable[FailedShard] = ()
+) -> list[RejectedRecording]:
+    """Every rejected recording that records name, in the order of their shards."""
+    by_shard = {index: commits[index].rejected for index in commits if commits[index].rejected}
+    by_shard.update((failed.shard.index, failed.rejected()) for failed in given_up)
+    return [item for index in sorted(by_shard) for item in by_shard[index]]
 
 
 def _load_object(url: str) -> dict[str, Any]:

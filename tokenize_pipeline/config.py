@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from codec.base import PRECISIONS, CodecSpec
+from tokenize_pipeline.credentials import refuse_secrets
 from tokenize_pipeline.errors import ConfigurationError
 
 DEFAULT_CODEBOOKS = 8  # or all a codec has, where it has fewer
 DEFAULT_CODEC = "encodec_24khz"
 DEFAULT_MAX_REJECTED = 0.01
+DEFAULT_SHARD_TIMEOUT_SECONDS = 1800.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class TokenizeConfig:
     precision: str = PRECISIONS[0]  # of the network
     row_seconds: float | None = None  # None: one row a recording
     max_rejected: float = DEFAULT_MAX_REJECTED  # fraction of recordings
+    shard_timeout_seconds: float = DEFAULT_SHARD_TIMEOUT_SECONDS  # without any progress
     workers: int | None = None  # None: as many as the cluster has room for
     gpus_per_worker: float | None = None  # None: 1 where the cluster has GPUs, else 0
     cpus_per_worker: float = 1.0
@@ -39,11 +42,14 @@ class TokenizeConfig:
     def __post_init__(self) -> None:
         if not self.sources:
             raise ConfigurationError("no source given")
+        for url in (*self.sources, self.output, self.codec):
+            refuse_secrets(url)
         if self.bandwidth_kbps is not None and self.num_codebooks is not None:
             raise ConfigurationError("give --bandwidth or --num-codebooks, not both")
         _check_positive("--row-seconds", self.row_seconds)
         _check_positive("--chunk-seconds", self.chunk_seconds)
         _check_positive("--workers", self.workers)
+        _check_positive("--shard-timeout", self.shard_timeout_seconds)
         _check_positive("--cpus-per-worker", self.cpus_per_worker)
         _check_fraction("--max-rejected", self.max_rejected)
         _check_fraction("--overlap", self.overlap)

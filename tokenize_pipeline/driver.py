@@ -5,7 +5,7 @@
 Everything that can be wrong with the command is found before the first byte is written.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ from typing import Any
 from codec import CodecSpec, list_codecs
 from tokenize_pipeline import storage
 from tokenize_pipeline.card import card_text
-from tokenize_pipeline.commit import RunFolder
+from tokenize_pipeline.cluster import Room, cluster
+from tokenize_pipeline.commit import RunFolder, rejected_in
+from tokenize_pipeline.committing import Committing
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import ConfigurationError, LimitExceededError, RunFailedError
+from tokenize_pipeline.lease import Lease
 from tokenize_pipeline.plan import (
     changed_items,
     codec_identity,
@@ -24,9 +27,9 @@ from tokenize_pipeline.plan import (
     plan_shards,
     run_identity,
 )
-from tokenize_pipeline.pool import FailedShard, ShardPool, cluster
+from tokenize_pipeline.pool import ShardPool
 from tokenize_pipeline.progress import Progress, Tally
-from tokenize_pipeline.records import CommitRecord, Shard
+from tokenize_pipeline.records import CommitRecord, FailedShard, Shard
 from tokenize_pipeline.summary import RunSummary, summarize
 from tokenize_pipeline.worker import open_codec
 
@@ -65,29 +68,24 @@ def prepare(config: TokenizeConfig) -> Run:
 
 
 def tokenize(run: Run) -> RunSummary:
-    """Do what is left of a run.
+    """Do what is left of a run. A finished one is left as it is.
 
     Returns:
         What the run has made in all, earlier sessions included.
 
     Raises:
-        RunFailedError: shards failed; the same command tries them again.
+        ConfigurationError: the output cannot be written to, or another driver is at work there.
+        RunFailedError: the run stopped; the same command resumes it.
     """
     commits = _done(run)
-    left = [shard for shard in run.shards if shard.index not in commits]
-    if left:
-        with cluster(run.config):
-            pool = ShardPool(run.config, left)
-            _start(run)
-            failed = _work(run, pool, commits)
-        if failed:
-            raise RunFailedError(_failed_text(failed, len(run.shards)))
-    summary = summarize(commits.values())
-    if left or not run.folder.is_finished():
-        run.folder.write_rejected()
-        run.folder.write_card(card_text(run.folder.identity(), summary))
-    run.folder.clean_staging()
-    return summary
+    if len(commits) == len(run.shards) and run.folder.is_finished():
+        return summarize(commits.values())
+    with cluster(run.config) as room, Lease(run.folder.lock_url) as lease:
+        _check_output(run)  # again, now that nobody else writes
+        try:
+            return _tokenize(run, room, lease)
+        except OSError as error:
+            raise RunFailedError(f"{error.strerror or error}; the same command resumes") from error
 
 
 def check_limits(run: Run, summary: RunSummary) -> None:
@@ -96,6 +94,12 @@ def check_limits(run: Run, summary: RunSummary) -> None:
     Raises:
         LimitExceededError: too many recordings were rejected.
     """
+    if quarantined := summary.rejected_by_code.get("quarantined"):
+        raise LimitExceededError(
+            f"{quarantined} of {summary.recordings} recordings are in shards that were given up; "
+            f"{run.folder.url}/_run/quarantine says why, and the same command tries them again. "
+            "The others are done"
+        )
     if summary.rejected_fraction > run.config.max_rejected:
         raise LimitExceededError(
             f"{summary.rejected_text()} of {summary.recordings} recordings were rejected; "
@@ -132,52 +136,61 @@ def _check_output(run: Run) -> None:
 
 def _done(run: Run) -> dict[int, CommitRecord]:
     """Commit records of the shards that need no more work."""
+    return run.folder.finished(run.shards) if run.folder.exists() else {}
+
+
+def _tokenize(run: Run, room: Room, lease: Lease) -> RunSummary:
+    """Do what is left, as the only driver."""
+    run.folder.clean_staging()
     if not run.folder.exists():
-        return {}
-    commits = run.folder.commits()
-    records = ((shard, commits.get(shard.index)) for shard in run.shards)
-    return {
-        shard.index: record
-        for shard, record in records
-        if record is not None and run.folder.holds(shard, record)
-    }
-
-
-def _start(run: Run) -> None:
-    if run.folder.exists():
-        run.folder.clean_staging()
-        return
-    try:
         run.folder.start(run.identity, run.shards)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigurationError(f"cannot write to {run.folder.url}: {reason}") from error
+    commits = _done(run)
+    given_up = _work(run, room, lease, commits)
+    lease.check()
+    if failed := [shard for shard in given_up if not shard.quarantined]:
+        raise RunFailedError(_failed_text(failed, len(run.shards)))
+    return _finish(run, commits, given_up)
 
 
-def _work(run: Run, pool: ShardPool, commits: dict[int, CommitRecord]) -> list[FailedShard]:
-    """Have the shards worked on and commit what comes; return those that were given up."""
-    failed = []
-    before = _tally(commits.values(), run.spec)
-    with Progress(run.recordings, run.spec.sample_rate, before) as progress:
+def _work(
+    run: Run, room: Room, lease: Lease, commits: dict[int, CommitRecord]
+) -> list[FailedShard]:
+    """Have the shards that are left worked on; add to `commits`; return those given up."""
+    left = [shard for shard in run.shards if shard.index not in commits]
+    given_up = []
+    sample_rate = run.spec.sample_rate
+    with (
+        Committing(run.folder, commits, sample_rate) as committing,
+        Progress(run.recordings, sample_rate, committing.tally) as progress,
+    ):
 
         def show(running: Tally) -> None:
-            progress.show(_tally(commits.values(), run.spec) + running)
+            lease.check()
+            progress.show(committing.tally + running)
 
-        for outcome in pool.run(show):
-            if isinstance(outcome, FailedShard):
-                failed.append(outcome)
-            else:
-                run.folder.commit(outcome)
-                commits[outcome.shard] = outcome
+        for outcome in ShardPool(run.config, left, room).run(show):
+            if isinstance(outcome, CommitRecord):
+                committing.add(outcome)
+                continue
+            given_up.append(outcome)
+            if outcome.quarantined:
+                run.folder.quarantine(outcome)
+        committing.flush()
         show(Tally())
-    return failed
+    return given_up
 
 
-def _tally(commits: Iterable[CommitRecord], spec: CodecSpec) -> Tally:
-    """Commit records in the terms of a progress line."""
-    summary = summarize(commits)
-    samples = round(summary.seconds * spec.sample_rate)
-    return Tally(summary.recordings, summary.rejected, samples)
+def _finish(
+    run: Run, commits: dict[int, CommitRecord], given_up: Sequence[FailedShard]
+) -> RunSummary:
+    """Check what is there and write what is written last."""
+    run.folder.parts.settle(commits.values())
+    summary = summarize(commits.values(), given_up)
+    run.folder.write_rejected(rejected_in(commits, given_up))
+    run.folder.write_card(card_text(run.folder.identity(), summary))
+    run.folder.release(commits)
+    run.folder.clean_staging()
+    return summary
 
 
 def _failed_text(failed: Sequence[FailedShard], num_shards: int) -> str:

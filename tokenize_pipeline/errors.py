@@ -3,7 +3,8 @@
 PipelineError
 ├── ConfigurationError      what was asked for cannot be done; nothing was written      exit code 2
 ├── RunFailedError          the run stopped; the same command resumes it                exit code 1
-│   └── DamagedOutputError  a file of the output is missing, damaged or not ours
+│   ├── DamagedOutputError  a file of the output is missing, damaged or not ours
+│   └── SourceChangedError  a source is not what it was when the run was planned
 ├── LimitExceededError      the run finished, but past a limit that the user set        exit code 3
 └── AudioError              one recording cannot become tokens; it becomes a rejected row
 """
@@ -23,6 +24,7 @@ REJECTION_CODES: Mapping[str, str] = MappingProxyType(
         "non_finite": "it holds samples that are NaN or infinite",
         "absurd_level": "it holds samples far beyond full scale",
         "unsupported": "its sample rate or number of channels is outside what we read",
+        "quarantined": "its shard was given up: the workers that tried it failed or died",
     }
 )
 
@@ -45,6 +47,10 @@ class RunFailedError(PipelineError):
 
 class DamagedOutputError(RunFailedError):
     """A file of the output is missing, damaged, or was not written by this program."""
+
+
+class SourceChangedError(RunFailedError):
+    """A source is not what it was when the run was planned."""
 
 
 class LimitExceededError(PipelineError):

@@ -12,6 +12,15 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
+class FileInfo:
+    """What a listing says about a file."""
+
+    url: str
+    size_bytes: int
+    version: str  # etag or modification time; "" if unknown
+
+
+@dataclass(frozen=True)
 class SourceItem:
     """One file that a shard reads."""
 
@@ -90,3 +99,28 @@ class CommitRecord:
     size_bytes: int  # of the part
     rejected: tuple[RejectedRecording, ...]
     attempts: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error as text: the exception itself might not survive the way to the driver."""
+
+    cause: str
+    blames_shard: bool = True  # False for a fault of storage, which says nothing against the shard
+
+
+@dataclass(frozen=True)
+class FailedShard:
+    """A shard that was given up."""
+
+    shard: Shard
+    attempts: int
+    cause: str  # of the last attempt
+    quarantined: bool  # its own fault, as far as one can tell
+
+    def rejected(self) -> tuple[RejectedRecording, ...]:
+        """Its items as recordings that made no tokens."""
+        detail = f"shard {self.shard.index}, tried {self.attempts} times: {self.cause}"
+        return tuple(
+            RejectedRecording(item.id, item.url, "quarantined", detail) for item in self.shard.items
+        )

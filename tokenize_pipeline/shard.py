@@ -5,8 +5,8 @@ Dimension key: C channels, S samples, K codebooks, T frames.
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 from torch import Tensor
@@ -16,11 +16,14 @@ from codec.exact import one_thread
 from codec.hashing import sha256_of_file
 from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.config import TokenizeConfig
+from tokenize_pipeline.credentials import without_secrets
 from tokenize_pipeline.decode_ahead import DecodeAhead, DecodedRecording
 from tokenize_pipeline.errors import RunFailedError
 from tokenize_pipeline.progress import Tally
 from tokenize_pipeline.records import CommitRecord, RejectedRecording, Shard, TokenRow
 from tokenize_pipeline.schema import check_part, write_part
+from tokenize_pipeline.scratch import scratch_folder
+from tokenize_pipeline.source_changes import check_unchanged
 from tokenize_pipeline.sources import read_recordings
 
 
@@ -53,13 +56,14 @@ def tokenize_shard(
     recordings = (recording for item in shard.items for recording in read_recordings(item))
     with (
         one_thread(),  # before the decoding threads start, which take the number over
-        TemporaryDirectory(prefix="tokenize-", dir=scratch) as folder,
+        scratch_folder("tokenize-", scratch) as folder,
         DecodeAhead(recordings, spec.sample_rate, spec.channels, threads) as decoded,
     ):
         encoded = _encode(codec, decoded, config.codebooks(spec), tally, rejected)
         rows = _make_rows(encoded, spec, config.row_frames(spec))
-        part = Path(folder, shard.part_name)
+        part = folder / shard.part_name
         num_rows = write_part(part, rows, spec)
+        check_unchanged(shard.items)
         if num_rows > 0:
             check_part(str(part), spec, num_rows)
             RunFolder(config.output).publish(part)
@@ -71,9 +75,13 @@ def tokenize_shard(
             seconds=tally.samples / spec.sample_rate,
             sha256=_sha256(part) if num_rows > 0 else None,
             size_bytes=part.stat().st_size if num_rows > 0 else 0,
-            rejected=tuple(rejected),
+            rejected=tuple(map(_publishable, rejected)),
             attempts=attempt,
         )
+
+
+def _publishable(rejected: RejectedRecording) -> RejectedRecording:
+    return replace(rejected, detail=without_secrets(rejected.detail))
 
 
 def _encode(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tokenize_pipeline.records import CommitRecord
+from tokenize_pipeline.records import CommitRecord, FailedShard
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ class RunSummary:
         return f"{self.rejected} ({counts})" if counts else "0"
 
 
-def summarize(commits: Iterable[CommitRecord]) -> RunSummary:
-    """Add up commit records, in any order."""
+def summarize(commits: Iterable[CommitRecord], given_up: Iterable[FailedShard] = ()) -> RunSummary:
+    """Add up commit records and shards that were given up, in any order."""
     ordered = sorted(commits, key=lambda record: record.shard)
+    lost = [item for failed in given_up for item in failed.rejected()]
     codes = Counter(item.code for record in ordered for item in record.rejected)
+    codes.update(item.code for item in lost)
     return RunSummary(
-        recordings=sum(record.recordings for record in ordered),
+        recordings=sum(record.recordings for record in ordered) + len(lost),
         rows=sum(record.rows for record in ordered),
         seconds=sum(record.seconds for record in ordered),
         rejected_by_code=dict(sorted(codes.items(), key=lambda pair: (-pair[1], pair[0]))),

@@ -1,23 +1,17 @@
 """What runs inside an actor: one codec, one shard at a time. Knows nothing of Ray."""
 
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from codec import Codec, load_codec
 from tokenize_pipeline.config import TokenizeConfig
+from tokenize_pipeline.credentials import without_secrets
+from tokenize_pipeline.errors import SourceChangedError
 from tokenize_pipeline.progress import Tally
-from tokenize_pipeline.records import CommitRecord, Shard
+from tokenize_pipeline.records import CommitRecord, Failure, Shard
 from tokenize_pipeline.shard import tokenize_shard
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An error as text: the exception itself might not survive the way to the driver."""
-
-    cause: str
 
 
 class Worker:
@@ -79,4 +73,7 @@ def _failure(error: Exception) -> Failure:
     """The error and where it was raised, in one line."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(frame.filename).name}, line {frame.lineno}"
-    return Failure(f"{type(error).__name__}: {' '.join(str(error).split())} ({place})")
+    cause = f"{type(error).__name__}: {' '.join(str(error).split())} ({place})"
+    return Failure(
+        without_secrets(cause), blames_shard=not isinstance(error, OSError | SourceChangedError)
+    )

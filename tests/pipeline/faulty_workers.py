@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.progress import Tally
-from tokenize_pipeline.records import CommitRecord, Shard
-from tokenize_pipeline.worker import Failure, Worker
+from tokenize_pipeline.records import CommitRecord, Failure, Shard
+from tokenize_pipeline.worker import Worker
 
 
 class UnpicklableError(Exception):

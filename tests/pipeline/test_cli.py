@@ -22,7 +22,7 @@ TOKENIZE_OPTIONS = [
     *("SOURCE", "--output", "--codec", "--bandwidth", "--num-codebooks", "--chunk-seconds"),
     *("--overlap", "--normalize", "--no-normalize", "--precision", "--workers"),
     *("--gpus-per-worker", "--cpus-per-worker", "--address", "--row-seconds", "--max-rejected"),
-    "--dry-run",
+    *("--shard-timeout", "--dry-run"),
 ]
 VERIFY_OPTIONS = ["OUTPUT", "--fraction", "--deep", "--report"]
 

@@ -1,6 +1,8 @@
 """The run folder keeps what it is told and believes nothing that was changed."""
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,16 +86,39 @@ def test_what_is_no_record_is_left_out(folder: RunFolder, content: bytes) -> Non
     assert folder.commits() == {}
 
 
-def test_a_record_holds_while_its_part_is_there_whole(folder: RunFolder) -> None:
+def test_a_shard_is_finished_while_its_part_is_there_whole(folder: RunFolder) -> None:
     part = SHARDS[0].part_name
-    assert not folder.holds(SHARDS[0], record(part=part))
+    folder.commit(record(part=part))
+    assert folder.finished(SHARDS) == {}
     path = Path(folder.part_url(part))
     path.parent.mkdir(parents=True)
     path.write_bytes(b"1234567")
-    assert folder.holds(SHARDS[0], record(part=part))
-    assert not folder.holds(SHARDS[1], record(shard=1, part=part)), "a part of another shard"
+    assert folder.finished(SHARDS) == {0: record(part=part)}
+    folder.commit(record(shard=1, part=part))
+    assert sorted(folder.finished(SHARDS)) == [0], "the part of another shard"
     path.write_bytes(b"123456")
-    assert not folder.holds(SHARDS[0], record(part=part))
+    assert folder.finished(SHARDS) == {}
+
+
+def test_what_verification_found_damaged_is_not_finished_until_it_is_whole(
+    folder: RunFolder,
+) -> None:
+    part = SHARDS[0].part_name
+    path = Path(folder.part_url(part))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"1234567")
+    whole = replace(record(part=part), sha256=hashlib.sha256(b"1234567").hexdigest())
+    folder.commit(whole)
+    path.write_bytes(b"1234568")
+    assert folder.finished(SHARDS) == {0: whole}, "nobody has looked yet"
+    verified = Path(folder.url, "_run", "verify.json")
+    for content in ("", "{}", "[]", '{"damaged_parts": []}', '{"damaged_parts": ["other"]}'):
+        verified.write_text(content)
+        assert folder.finished(SHARDS) == {0: whole}
+    verified.write_text(json.dumps({"damaged_parts": [part]}))
+    assert folder.finished(SHARDS) == {}
+    path.write_bytes(b"1234567")
+    assert folder.finished(SHARDS) == {0: whole}, "made anew since"
 
 
 def test_rejected_recordings_are_gathered_also_when_there_are_none(folder: RunFolder) -> None:

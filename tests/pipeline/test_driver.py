@@ -13,6 +13,7 @@ import pytest
 from tests.pipeline.audio_files import write_corpus
 from tests.pipeline.processes import descendants, title
 from tokenize_pipeline import driver
+from tokenize_pipeline.cluster import Room
 from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.driver import check_limits, prepare, tokenize
@@ -135,9 +136,9 @@ def test_what_is_missing_or_damaged_is_done_again(
     worked_on: list[int] = []
 
     class WatchedPool(ShardPool):
-        def __init__(self, config: TokenizeConfig, shards: Sequence[Shard]) -> None:
+        def __init__(self, config: TokenizeConfig, shards: Sequence[Shard], room: Room) -> None:
             worked_on.extend(shard.index for shard in shards)
-            super().__init__(config, shards)
+            super().__init__(config, shards, room)
 
     monkeypatch.setattr(driver, "ShardPool", WatchedPool)
     tokenize(prepare(wanted))
@@ -219,7 +220,7 @@ def test_a_cluster_without_room_is_noticed_before_anything_is_written(
 
 
 def test_an_output_that_cannot_be_written_is_refused(wanted: TokenizeConfig) -> None:
-    with pytest.raises(ConfigurationError, match="cannot write to /proc/nowhere: "):
+    with pytest.raises(ConfigurationError, match="cannot write to /proc/nowhere/_run/lock: "):
         tokenize(prepare(replace(wanted, output="/proc/nowhere")))
 
 

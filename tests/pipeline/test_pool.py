@@ -7,12 +7,13 @@ import pytest
 import ray
 
 from tests.pipeline.faulty_workers import FaultyWorker
-from tokenize_pipeline import pool
+from tokenize_pipeline import attempts, cluster, pool
+from tokenize_pipeline.cluster import Room
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import ConfigurationError, RunFailedError
-from tokenize_pipeline.pool import FailedShard, ShardPool
+from tokenize_pipeline.pool import ShardPool
 from tokenize_pipeline.progress import Tally
-from tokenize_pipeline.records import CommitRecord, Shard, SourceItem
+from tokenize_pipeline.records import CommitRecord, FailedShard, Shard, SourceItem
 
 
 def shards(*faults: str) -> list[Shard]:
@@ -28,7 +29,7 @@ def run(
 ) -> dict[int, CommitRecord | FailedShard]:
     outcomes: dict[int, CommitRecord | FailedShard] = {}
     keep = [] if ticks is None else ticks
-    for outcome in ShardPool(config, planned).run(keep.append):
+    for outcome in ShardPool(config, planned, Room(config.workers or 2, 0)).run(keep.append):
         index = outcome.shard if isinstance(outcome, CommitRecord) else outcome.shard.index
         assert index not in outcomes, "a shard was reported twice"
         outcomes[index] = outcome
@@ -53,7 +54,7 @@ def test_dead_workers_are_replaced_and_what_always_fails_is_given_up(
     given_up = [outcome for outcome in outcomes.values() if isinstance(outcome, FailedShard)]
     causes = {failed.shard.index: failed.cause for failed in given_up}
     assert causes.keys() == {2, 5}
-    assert {failed.attempts for failed in given_up} == {pool.MAX_ATTEMPTS} == {3}
+    assert {failed.attempts for failed in given_up} == {attempts.MAX_ATTEMPTS} == {3}
     assert causes[2].startswith("ActorDiedError: The actor died")
     assert causes[5] == "RuntimeError: a bad shard (shard.py, line 1)"
     assert not any("\n" in cause for cause in causes.values())
@@ -79,12 +80,12 @@ def test_workers_that_cannot_start_end_the_run(
 
 
 @pytest.mark.parametrize(
-    ("cluster", "values", "room"),
+    ("resources", "values", "room"),
     [
         ({"CPU": 8.0}, {}, (0, 8)),
         ({"CPU": 8.0}, {"cpus_per_worker": 3.0}, (0, 2)),
         ({"CPU": 8.0}, {"workers": 3}, (0, 3)),
-        ({"CPU": 200.0}, {}, (0, 100)),
+        ({"CPU": 200.0}, {}, (0, 200)),
         ({"CPU": 64.0, "GPU": 4.0}, {}, (1, 4)),
         ({"CPU": 64.0, "GPU": 4.0}, {"gpus_per_worker": 0.5}, (0.5, 8)),
         ({"CPU": 2.0, "GPU": 4.0}, {}, (1, 2)),
@@ -93,19 +94,19 @@ def test_workers_that_cannot_start_end_the_run(
 )
 def test_workers_fill_the_cluster_and_no_more(
     monkeypatch: pytest.MonkeyPatch,
-    cluster: dict[str, float],
+    resources: dict[str, float],
     values: dict[str, Any],
     room: tuple[float, int],
 ) -> None:
-    monkeypatch.setattr(ray, "cluster_resources", lambda: cluster)
-    config = TokenizeConfig(("x",), "out", **values)
-    assert pool._room(config, num_shards=100) == room
+    monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
+    found = cluster._room(TokenizeConfig(("x",), "out", **values))
+    assert (found.gpus_per_worker, found.workers) == room
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:1"])
 def test_a_cluster_that_does_not_answer_is_a_clear_error(address: str) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot reach a Ray cluster at .*refused"):
-        pool._connect(TokenizeConfig(("x",), "out", address=address), Path("unused"))
+        cluster._connect(TokenizeConfig(("x",), "out", address=address), Path("unused"))
 
 
 def test_a_cluster_without_room_for_a_worker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,4 +114,4 @@ def test_a_cluster_without_room_for_a_worker_is_refused(monkeypatch: pytest.Monk
     config = TokenizeConfig(("x",), "out", gpus_per_worker=1.0)
     message = "a worker needs 1 CPUs and 1 GPUs; the cluster has 2 and 0"
     with pytest.raises(ConfigurationError, match=message):
-        pool._room(config, num_shards=1)
+        cluster._room(config)

@@ -83,7 +83,7 @@ def finished_run(source: str, output: str) -> RunFolder:
     for shard in shards:
         record = tokenize_shard(shard, MeanCodec(), config)
         folder.commit(record)
-        assert folder.holds(shard, record)
+    assert sorted(folder.finished(shards)) == [shard.index for shard in shards]
     assert folder.plan() == shards
     folder.write_rejected()
     folder.clean_staging()

@@ -93,6 +93,7 @@ def test_nothing_but_the_file_is_ever_seen_in_its_folder(
     source, data, staging = tmp_path / "source", tmp_path / "data", tmp_path / "staging"
     source.write_bytes(b"x" * 3_000_000)
     data.mkdir()
+    staging.mkdir()
     seen: list[list[str]] = []
     real_replace, real_fsync = os.replace, os.fsync
     flushed: list[int] = []

@@ -8,7 +8,8 @@ import pytest
 from tests.fakes import MeanCodec
 from tokenize_pipeline import worker
 from tokenize_pipeline.config import TokenizeConfig
-from tokenize_pipeline.worker import Failure, Worker, open_codec
+from tokenize_pipeline.records import Failure
+from tokenize_pipeline.worker import Worker, open_codec
 
 
 def test_the_codec_is_opened_as_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,9 @@ PROBLEM_CODES: Mapping[str, str] = MappingProxyType(
     }
 )
 
+# Problems of a part that its shard, done again, does not have. `where` is the name of the part.
+_MADE_AGAIN = frozenset({"part_missing", "part_damaged", "part_of_other_codec"})
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -63,6 +66,7 @@ class ProblemLog:
 
     def __init__(self, kept_per_code: int = 20) -> None:
         self.counts: Counter[str] = Counter()
+        self.damaged_parts: set[str] = set()  # all of them: `tokenize` makes them again
         self._kept: list[Problem] = []
         self._kept_per_code = kept_per_code
 
@@ -71,6 +75,8 @@ class ProblemLog:
         if code not in PROBLEM_CODES:
             raise KeyError(f"{code!r} is no problem code")
         self.counts[code] += 1
+        if code in _MADE_AGAIN:
+            self.damaged_parts.add(where)
         if self.counts[code] <= self._kept_per_code:
             self._kept.append(Problem(code, where, detail))
 

@@ -106,6 +106,7 @@ class VerifyResult:
                 {**asdict(statistics), "perplexity": statistics.perplexity}
                 for statistics in self.codebooks
             ],
+            "damaged_parts": sorted(self.log.damaged_parts),
             "problems": {
                 "counts": dict(self.log.counts),
                 "examples": [asdict(problem) for problem in self.log],

@@ -1,0 +1,124 @@
+"""The Ray cluster of a run: reaching it or starting it, and how many workers it has room for."""
+
+import logging
+import math
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from tokenize_pipeline.config import TokenizeConfig
+from tokenize_pipeline.credentials import without_secrets
+from tokenize_pipeline.errors import ConfigurationError
+from tokenize_pipeline.scratch import scratch_folder
+
+_KNOCK_SECONDS = 10.0
+_LONGEST_CAUSE = 500  # characters
+_OBJECT_STORE_BYTES = 100 << 20  # of a local cluster; only small values travel
+_OUR_PACKAGES = [str(Path(__file__).parents[1] / name) for name in ("codec", "tokenize_pipeline")]
+_SHORT_FOLDER = Path("/tmp") if Path("/tmp").is_dir() else None  # noqa: S108  socket paths are short
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a cluster has for us."""
+
+    workers: int
+    gpus_per_worker: float
+
+
+@contextmanager
+def cluster(config: TokenizeConfig) -> Iterator[Room]:
+    """A connection to a Ray cluster for as long as the block runs.
+
+    Without an address it is the cluster of the Ray job that we run in, or else a local one of our
+    own that ends with the block and leaves nothing behind.
+
+    Raises:
+        ConfigurationError: the cluster cannot be reached, or has no room for a worker.
+    """
+    if ray.is_initialized():  # by whoever called us, who also ends it
+        yield _room(config)
+        return
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    with scratch_folder("ray-", _SHORT_FOLDER) as folder:
+        try:
+            _connect(config, folder)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own aborts after three seconds
+            yield _room(config)
+        finally:
+            ray.shutdown()
+
+
+def _connect(config: TokenizeConfig, folder: Path) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if config.address in (None, "local"):
+        try:
+            ray.init(address=config.address, **quiet, **_local_options(config, folder))
+            return
+        except ValueError:  # Ray's answer to these options inside a job, which has a cluster
+            if config.address == "local":
+                raise
+    try:
+        _knock(config.address)
+        # Inside a job the packages come with its working directory.
+        packages = None if config.address is None else {"py_modules": _OUR_PACKAGES}
+        ray.init(address=config.address, runtime_env=packages, **quiet)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"cannot reach a Ray cluster at {config.address}: {one_line(error)}"
+        ) from error
+
+
+def _knock(address: str | None) -> None:
+    """See whether anybody listens at host:port; Ray itself would wait for many minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
+
+
+def _local_options(config: TokenizeConfig, folder: Path) -> dict[str, Any]:
+    """A cluster on this machine with room for the workers asked for and nothing to spare."""
+    cpus = max(os.cpu_count() or 1, math.ceil((config.workers or 1) * config.cpus_per_worker))
+    return {
+        "num_cpus": cpus,
+        "include_dashboard": False,
+        "object_store_memory": _OBJECT_STORE_BYTES,
+        "runtime_env": {"py_modules": _OUR_PACKAGES},
+        "_temp_dir": str(folder),
+    }
+
+
+def _room(config: TokenizeConfig) -> Room:
+    """How many workers to have, and with how many GPUs each."""
+    total = ray.cluster_resources()
+    gpus = config.gpus_per_worker
+    if gpus is None:
+        gpus = 1.0 if total.get("GPU", 0) >= 1 else 0.0
+    fitting = total.get("CPU", 0) / config.cpus_per_worker
+    if gpus > 0:
+        fitting = min(fitting, total.get("GPU", 0) / gpus)
+    if fitting < 1:
+        raise ConfigurationError(
+            f"a worker needs {config.cpus_per_worker:g} CPUs and {gpus:g} GPUs; the cluster has "
+            f"{total.get('CPU', 0):g} and {total.get('GPU', 0):g}"
+        )
+    return Room(config.workers or int(fitting), gpus)
+
+
+def one_line(error: BaseException) -> str:
+    """An error as text that fits a log: without newlines, without end, without secrets."""
+    text = without_secrets(" ".join(str(error).split()))
+    return f"{type(error).__name__}: {text[:_LONGEST_CAUSE]}"
