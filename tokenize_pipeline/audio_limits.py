@@ -5,7 +5,8 @@ Dimension key: C channels, S samples.
 
 import math
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from tokenize_pipeline.errors import AudioError
 
@@ -13,6 +14,7 @@ MAX_SECONDS = 24 * 3600.0  # longest recording
 MAX_CHANNELS = 64
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000  # Hz
 MAX_LEVEL = 100.0  # 40 dB over full scale
+SEGMENT_TOLERANCE_SECONDS = 0.1  # manifests round: by how much a segment may outlast its file
 
 
 def check_format(sample_rate: int, channels: int) -> None:
@@ -30,13 +32,31 @@ def check_length(num_samples: int, sample_rate: int) -> None:
         raise AudioError("too_long", f"longer than {MAX_SECONDS / 3600:g} hours")
 
 
-def check_level(audio_CS: Tensor) -> None:
+def check_level(samples_SC: NDArray[np.float32]) -> None:
     """Refuse samples that no codec should see."""
-    peak = audio_CS.abs().max().item()  # NaN if any sample is
-    if not math.isfinite(peak):
+    high, low = float(samples_SC.max()), float(samples_SC.min())  # NaN if any sample is
+    if not (math.isfinite(high) and math.isfinite(low)):
         raise AudioError("non_finite", "it holds samples that are NaN or infinite")
+    peak = max(high, -low)
     if peak > MAX_LEVEL:
         raise AudioError("absurd_level", f"peak of {peak:g}; full scale is 1")
+
+
+def check_segment(end: int, start: int, stop: int | None, sample_rate: int) -> None:
+    """Refuse segments that lie behind the end of their file, or reach well beyond it.
+
+    Args:
+        end: of the file, in samples.
+        start: of the segment.
+        stop: of the segment; None where it reaches to the end.
+        sample_rate: Hz.
+    """
+    if 0 < start >= end:
+        at = f"{start / sample_rate:g} s"
+        raise AudioError("truncated", f"the segment begins at {at}, the audio ends before")
+    if stop is not None and stop - end > SEGMENT_TOLERANCE_SECONDS * sample_rate:
+        times = f"{stop / sample_rate:g} s, the audio at {end / sample_rate:g} s"
+        raise AudioError("truncated", f"the segment ends at {times}")
 
 
 def check_complete(num_samples: int, declared_samples: int | None) -> None:

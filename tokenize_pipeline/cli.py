@@ -20,6 +20,7 @@ from tokenize_pipeline.config import (
 from tokenize_pipeline.credentials import without_secrets
 from tokenize_pipeline.driver import Run, check_limits, prepare, tokenize
 from tokenize_pipeline.errors import ConfigurationError, PipelineError, RunFailedError
+from tokenize_pipeline.records import Shard
 from tokenize_pipeline.summary import RunSummary
 from tokenize_pipeline.verify import DEFAULT_FRACTION, verify_run
 
@@ -85,25 +86,34 @@ def _config(arguments: argparse.Namespace) -> TokenizeConfig:
 
 
 def _plan_lines(run: Run) -> list[str]:
-    size_bytes = sum(shard.size_bytes for shard in run.shards)
+    sizes = {item.url: item.size_bytes for shard in run.shards for item in shard.items}
+    size_bytes = sum(sizes.values())
+    count = f"{run.recordings} recordings" if run.recordings is not None else "archives"
+    ignored = f" ({run.ignored_files} other files ignored)" if run.ignored_files else ""
     return [
-        f"{run.recordings} recordings, {size_bytes / 1e6:.1f} MB, in {len(run.shards)} shards",
+        f"{count}, {size_bytes / 1e6:.1f} MB, in {len(run.shards)} shards{ignored}",
         f"{run.spec.name}, {run.identity['num_codebooks']} codebooks -> {run.folder.url}",
     ]
 
 
 def _shard_lines(run: Run) -> list[str]:
     return [
-        f"{shard.part_name}  {len(shard.items)} recordings, {shard.size_bytes / 1e6:.1f} MB, "
+        f"{shard.part_name}  {_count_text(shard)}, {shard.size_bytes / 1e6:.1f} MB, "
         f"from {shard.items[0].id}"
         for shard in run.shards
     ]
 
 
+def _count_text(shard: Shard) -> str:
+    counts = [item.recordings for item in shard.items]
+    return "1 archive" if None in counts else f"{sum(filter(None, counts))} recordings"
+
+
 def _summary_lines(run: Run, summary: RunSummary) -> list[str]:
     return [
         f"{summary.rows} rows, {summary.seconds / 3600:.2f} hours, "
-        f"{summary.rejected_text()} rejected of {summary.recordings} recordings",
+        f"{summary.rejected_text()} rejected of {summary.recordings} recordings"
+        + (f", {summary.ignored_files} other files ignored" if summary.ignored_files else ""),
         f"tokens in {run.folder.url}",
     ]
 
@@ -128,13 +138,17 @@ def _add_tokenize(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         description="Encode audio into a dataset of tokens. The same command again resumes.",
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        fromfile_prefix_chars="@",
     )
     parser.set_defaults(run=_tokenize)
     parser.add_argument(
         "sources",
         nargs="+",
         metavar="SOURCE",
-        help="audio file, folder (searched to the bottom) or glob; a path or any fsspec URL",
+        help="audio file, folder (searched to the bottom), glob, WebDataset archive (.tar, "
+        ".tar.gz, .tar.zst), Parquet file with audio or manifest (.jsonl); a path or any fsspec "
+        "URL. "
+        "@FILE stands for the lines of FILE",
     )
     parser.add_argument("--output", required=True, metavar="URL", help="where the dataset goes")
     _add_codec_options(parser.add_argument_group("codec"))

@@ -4,16 +4,34 @@ Decoders read a truncated WAV or Ogg file without complaint and give fewer sampl
 can be asked: a WAV declares the bytes of its data, and the last page of an Ogg stream carries an
 end mark. FLAC declares its samples, which the decoder reports; MP3 has no mark worth trusting.
 
-Source: RFC 3533, section 6 (Ogg page header); Microsoft RIFF specification; EBU Tech 3306 (RF64).
+Source: RFC 3533, section 6 (Ogg page header); RFC 9639, section 8.2 (STREAMINFO); Microsoft
+RIFF specification; EBU Tech 3306 (RF64).
 """
 
 import os
 import struct
 from typing import BinaryIO
 
+from tokenize_pipeline.watched_file import WatchedFile
+
 _OGG_TAIL_BYTES = 1 << 16  # an Ogg page is at most 65,307 bytes
 _OGG_END_OF_STREAM = 0x04
+_FLAC_LENGTH_BYTES = 26  # of the file, up to the end of the total of samples in STREAMINFO
+_FLAC_LENGTH_BITS = (1 << 36) - 1
 _UNKNOWN_WAV_BYTES = 0x7FFF0000  # writers to pipes declare sizes from here up
+
+
+def is_open_flac(file: BinaryIO | WatchedFile) -> bool:
+    """Whether a file is a FLAC that does not say how many samples it has.
+
+    Args:
+        file: its position is lost.
+    """
+    file.seek(0)
+    header = file.read(_FLAC_LENGTH_BYTES)
+    if len(header) < _FLAC_LENGTH_BYTES or header[:4] != b"fLaC" or header[4] & 0x7F != 0:
+        return False
+    return int.from_bytes(header[18:26], "big") & _FLAC_LENGTH_BITS == 0
 
 
 def cut_short(file: BinaryIO) -> str | None:

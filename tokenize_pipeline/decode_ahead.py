@@ -12,6 +12,7 @@ What cannot be decoded ends early with the reason in `DecodedRecording.rejected`
 Dimension key: C channels, S samples.
 """
 
+import io
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -22,7 +23,12 @@ from torch import Tensor
 
 from tokenize_pipeline.audio import open_audio
 from tokenize_pipeline.errors import AudioError
-from tokenize_pipeline.records import Recording, RejectedRecording
+from tokenize_pipeline.records import (
+    IgnoredFile,
+    Recording,
+    RejectedRecording,
+    SourceEntry,
+)
 
 RECORDINGS_AHEAD = 8  # opened beyond those the codec has asked for
 BLOCKS_AHEAD = 2  # decoded and waiting, a recording
@@ -53,9 +59,12 @@ class DecodedRecording:
         source_channels: channels of the file; 0 before its first block.
     """
 
-    def __init__(self, recording: Recording, ahead: "DecodeAhead") -> None:
-        self.recording = recording
+    def __init__(self, entry: Recording | RejectedRecording, ahead: "DecodeAhead") -> None:
         self.rejected: RejectedRecording | None = None
+        if isinstance(entry, RejectedRecording):
+            self.rejected = entry
+            entry = Recording(entry.id, entry.source, entry.id, io.BytesIO)
+        self.recording = entry
         self.num_samples = 0
         self.source_sample_rate = 0
         self.source_channels = 0
@@ -86,8 +95,11 @@ class DecodedRecording:
         self._blocks.close()
 
     def _decode(self, sample_rate: int, channels: int) -> Generator[Tensor, None, None]:
+        if self.rejected is not None:
+            return
         with self.recording.open() as file:
-            reader = open_audio(file, self.recording.name, sample_rate, channels)
+            segment = self.recording.segment
+            reader = open_audio(file, self.recording.name, sample_rate, channels, segment)
             self.source_sample_rate = reader.source_sample_rate
             self.source_channels = reader.source_channels
             yield from reader.blocks()
@@ -102,7 +114,8 @@ class DecodeAhead:
     A context manager: leaving it ends the threads and closes the files.
 
     Args:
-        recordings: read lazily, by one thread at a time.
+        entries: of a source, read lazily, by one thread at a time. What the source itself has
+            rejected comes out as a recording that is rejected.
         sample_rate: Hz wanted.
         channels: channels wanted.
         threads: that decode.
@@ -110,14 +123,14 @@ class DecodeAhead:
 
     def __init__(
         self,
-        recordings: Iterable[Recording],
+        entries: Iterable[SourceEntry],
         sample_rate: int,
         channels: int,
         threads: int = 1,
     ) -> None:
         self.sample_rate = sample_rate
         self.channels = channels
-        self._source = iter(recordings)
+        self._source = (entry for entry in entries if not isinstance(entry, IgnoredFile))
         self._changed = threading.Condition()  # its lock guards everything below
         self._opening = False  # a thread is asking the source for a recording
         self._exhausted = False
@@ -211,18 +224,18 @@ class DecodeAhead:
         return next(wanting, None)
 
     def _open_next(self) -> None:
-        recording, failure = None, None
+        entry, failure = None, None
         try:
-            recording = next(self._source, None)
+            entry = next(self._source, None)
         except Exception as error:  # noqa: BLE001  raised again in the codec's thread
             failure = error
         with self._changed:
             self._opening = False
             self._failure = failure
-            if recording is None:
+            if entry is None:
                 self._exhausted = True
             else:
-                self._waiting.append(DecodedRecording(recording, self))
+                self._waiting.append(DecodedRecording(entry, self))
             self._changed.notify_all()
 
     def _decode_block(self, decoded: DecodedRecording) -> None:

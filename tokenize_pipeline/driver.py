@@ -19,12 +19,13 @@ from tokenize_pipeline.committing import Committing
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import ConfigurationError, LimitExceededError, RunFailedError
 from tokenize_pipeline.lease import Lease
+from tokenize_pipeline.metadata import agree_columns
 from tokenize_pipeline.plan import (
     changed_items,
     codec_identity,
     differences,
-    plan_items,
     plan_shards,
+    plan_sources,
     run_identity,
 )
 from tokenize_pipeline.pool import ShardPool
@@ -43,11 +44,14 @@ class Run:
     spec: CodecSpec
     identity: dict[str, Any]
     shards: tuple[Shard, ...]
+    ignored_files: int = 0  # of the sources; their names end like nothing that we read
 
     @property
-    def recordings(self) -> int:
-        """Items of all shards."""
-        return sum(len(shard.items) for shard in self.shards)
+    def recordings(self) -> int | None:
+        """Recordings of all shards; None where only reading the sources will tell."""
+        counts = [item.recordings for shard in self.shards for item in shard.items]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
 
 def prepare(config: TokenizeConfig) -> Run:
@@ -58,11 +62,12 @@ def prepare(config: TokenizeConfig) -> Run:
         CodecError: the codec does not exist or cannot be used like that.
     """
     config = _with_absolute_paths(config)
-    items = plan_items(config.sources)
+    found = plan_sources(config.sources)
     spec = open_codec(config).spec
     codec = codec_identity(spec, config)
-    shards = plan_shards(items, codec)
-    run = Run(config, RunFolder(config.output), spec, run_identity(codec, shards), tuple(shards))
+    shards = plan_shards(found.items, codec, agree_columns(found.items))
+    identity = run_identity(codec, shards)
+    run = Run(config, RunFolder(config.output), spec, identity, tuple(shards), found.ignored_files)
     _check_output(run)
     return run
 

@@ -6,7 +6,9 @@ PipelineError
 │   ├── DamagedOutputError  a file of the output is missing, damaged or not ours
 │   └── SourceChangedError  a source is not what it was when the run was planned
 ├── LimitExceededError      the run finished, but past a limit that the user set        exit code 3
-└── AudioError              one recording cannot become tokens; it becomes a rejected row
+└── RejectionError          something in a source makes no tokens; it becomes a rejected row
+    ├── AudioError          one recording
+    └── ArchiveError        a file of many recordings, from some place on
 """
 
 from collections.abc import Mapping
@@ -19,11 +21,18 @@ REJECTION_CODES: Mapping[str, str] = MappingProxyType(
         "undecodable": "no decoder could read it, or one stopped in the middle",
         "unreadable": "the file could not be opened: gone, a folder, or not permitted",
         "empty": "it holds no audio samples",
+        "too_short": "it is shorter than the run accepts (--min-seconds)",
         "truncated": "it ends before the length or the end mark its container declares",
-        "too_long": "it is longer than the cap on one recording",
+        "too_long": "it is longer than the run accepts (--max-seconds)",
         "non_finite": "it holds samples that are NaN or infinite",
         "absurd_level": "it holds samples far beyond full scale",
-        "unsupported": "its sample rate or number of channels is outside what we read",
+        "unsupported": "its sample rate, channels or storage is none that we read",
+        "decoder_crashed": "the decoder died on it",
+        "decoder_timeout": "the decoder made no progress on it",
+        "duplicate_id": "an earlier recording of the same archive has its name",
+        "invalid_entry": "its entry in a manifest or table cannot be understood",
+        "archive_truncated": "an archive ends too early: what came after the cut is missing",
+        "archive_damaged": "a stretch of an archive cannot be read: what it held is missing",
         "quarantined": "its shard was given up: the workers that tried it failed or died",
     }
 )
@@ -59,8 +68,8 @@ class LimitExceededError(PipelineError):
     exit_code = 3
 
 
-class AudioError(PipelineError):
-    """One recording cannot become tokens.
+class RejectionError(PipelineError):
+    """Something in a source makes no tokens; it becomes a rejected row.
 
     Args:
         code: one of `REJECTION_CODES`.
@@ -74,3 +83,11 @@ class AudioError(PipelineError):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.detail}"
+
+
+class AudioError(RejectionError):
+    """One recording cannot become tokens."""
+
+
+class ArchiveError(RejectionError):
+    """A file of many recordings ends or breaks; what it held from there on is missing."""

@@ -5,6 +5,8 @@ The same sources give the same shards, whatever the number of workers:
     items, sorted by URL -> groups of ceil(items / 256), at least 8 and at most 1024, and of at most
     1 GiB -> shards, numbered in order
 
+An archive or a range of lines of a manifest is a shard by itself.
+
 The identity says what decides the codes. A run is resumed only by an equal one. Versions of the
 libraries that compute samples and codes (torch, soundfile, av) are part of it: another version may
 differ in the last bit, and a code is an argmin. Other versions are recorded for people.
@@ -14,7 +16,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from codec.base import PRECISIONS, CodecSpec
@@ -22,12 +24,11 @@ from codec.hashing import sha256_of_values
 from tokenize_pipeline import storage
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import ConfigurationError
+from tokenize_pipeline.grouping import items_per_shard
 from tokenize_pipeline.records import Shard, SourceItem
-from tokenize_pipeline.sources import find_items
+from tokenize_pipeline.sources import Found, find
 
 FORMAT_VERSION = 1  # of the output, raised when resuming older outputs would go wrong
-TARGET_SHARDS = 256
-MIN_SHARD_ITEMS, MAX_SHARD_ITEMS = 8, 1024
 MAX_SHARD_BYTES = 1 << 30
 
 _DECIDING_PACKAGES = ("torch", "soundfile", "av")
@@ -38,6 +39,11 @@ _FORMERLY = {"codec.precision": PRECISIONS[0]}
 
 
 def plan_items(sources: Sequence[str]) -> list[SourceItem]:
+    """The items of `plan_sources`."""
+    return list(plan_sources(sources).items)
+
+
+def plan_sources(sources: Sequence[str]) -> Found:
     """Items of all sources, sorted by URL, each file once, with unique ids.
 
     Ids are paths relative to their source. Where two sources would give the same one, every id is
@@ -46,22 +52,32 @@ def plan_items(sources: Sequence[str]) -> list[SourceItem]:
     Raises:
         ConfigurationError: a source is missing or empty, or ids cannot be told apart.
     """
-    found = {source: find_items(source) for source in sources}
-    items = {item.url: item for source in reversed(sources) for item in found[source]}
-    if len({item.id for item in items.values()}) < len(items):
-        items = {
-            item.url: SourceItem(_with_source_name(item), item.url, item.size_bytes, item.version)
-            for item in items.values()
-        }
+    found = {source: find(source) for source in sources}
+    items = {item.key: item for source in reversed(sources) for item in found[source].items}
+    if len({item.id for item in items.values()}) < len({item.url for item in items.values()}):
+        items = {key: replace(item, id=_with_source_name(item)) for key, item in items.items()}
         _check_unique(list(items.values()))
-    return [items[url] for url in sorted(items)]
+    ignored_files = sum(part.ignored_files for part in found.values())
+    return Found([items[key] for key in sorted(items)], ignored_files)
 
 
-def plan_shards(items: Sequence[SourceItem], identity: Mapping[str, Any]) -> list[Shard]:
-    """Group items into shards; see the module for the rule."""
-    groups = list(_groups(items))
+def plan_shards(
+    items: Sequence[SourceItem],
+    identity: Mapping[str, Any],
+    columns: Mapping[str, str] | None = None,
+) -> list[Shard]:
+    """Group items into shards; see the module for the rule.
+
+    Args:
+        items: sorted by URL.
+        identity: what decides the codes.
+        columns: of metadata, type by name; part of what a part is made of.
+    """
+    columns = columns or {}
+    deciding = {**identity, "metadata_columns": columns} if columns else identity
     return [
-        Shard(index, _fingerprint(group, identity), group) for index, group in enumerate(groups)
+        Shard(index, _fingerprint(group, deciding), group, columns)
+        for index, group in enumerate(_groups(items))
     ]
 
 
@@ -80,12 +96,13 @@ def codec_identity(spec: CodecSpec, config: TokenizeConfig) -> dict[str, Any]:
 def run_identity(codec: Mapping[str, Any], shards: Sequence[Shard]) -> dict[str, Any]:
     """What run.json holds: what decides the codes, the plan, and for people the other versions."""
     plan = {
-        "sha256": sha256_of_values([asdict(item) for shard in shards for item in shard.items]),
+        "sha256": sha256_of_values([item.to_dict() for shard in shards for item in shard.items]),
         "items": sum(len(shard.items) for shard in shards),
         "shards": len(shards),
     }
     other = {**_versions(_OTHER_PACKAGES), "python": platform.python_version()}
-    return {**codec, "plan": plan, "other_versions": other}
+    columns = dict(shards[0].columns) if shards else {}
+    return {**codec, "metadata_columns": columns, "plan": plan, "other_versions": other}
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -102,7 +119,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def changed_items(old: Sequence[Shard], new: Sequence[Shard]) -> str:
     """In how many items two plans differ, in words; "" when in none."""
     before, after = (
-        {item.url: item for shard in shards for item in shard.items} for shards in (old, new)
+        {item.key: item for shard in shards for item in shard.items} for shards in (old, new)
     )
     added, removed = len(after.keys() - before.keys()), len(before.keys() - after.keys())
     changed = sum(before[url] != after[url] for url in before.keys() & after.keys())
@@ -127,10 +144,13 @@ def _check_unique(items: Sequence[SourceItem]) -> None:
 
 
 def _groups(items: Sequence[SourceItem]) -> Iterator[tuple[SourceItem, ...]]:
-    per_shard = min(max(-(-len(items) // TARGET_SHARDS), MIN_SHARD_ITEMS), MAX_SHARD_ITEMS)
+    per_shard = items_per_shard(sum(item.recordings == 1 for item in items))
     group: list[SourceItem] = []
     size_bytes = 0
     for item in items:
+        if item.recordings != 1:
+            yield (item,)
+            continue
         full = len(group) == per_shard or size_bytes + item.size_bytes > MAX_SHARD_BYTES
         if group and full:
             yield tuple(group)
@@ -142,7 +162,7 @@ def _groups(items: Sequence[SourceItem]) -> Iterator[tuple[SourceItem, ...]]:
 
 
 def _fingerprint(items: Sequence[SourceItem], identity: Mapping[str, Any]) -> str:
-    return sha256_of_values([[asdict(item) for item in items], identity])[:10]
+    return sha256_of_values([[item.to_dict() for item in items], identity])[:10]
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:

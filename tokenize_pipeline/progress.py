@@ -17,12 +17,14 @@ class Tally:
     recordings: int = 0  # rejected ones included
     rejected: int = 0
     samples: int = 0  # at the codec's rate
+    ignored_files: int = 0  # in archives, neither audio nor beside any
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
             self.recordings + other.recordings,
             self.rejected + other.rejected,
             self.samples + other.samples,
+            self.ignored_files + other.ignored_files,
         )
 
 
@@ -30,12 +32,12 @@ class Progress:
     """Shows a run to whoever watches. A context manager.
 
     Args:
-        total: recordings of the whole run.
+        total: recordings of the whole run; None where it is not known.
         sample_rate: of the codec, Hz.
         before: what earlier runs had done; it counts as done but not as speed.
     """
 
-    def __init__(self, total: int, sample_rate: int, before: Tally) -> None:
+    def __init__(self, total: int | None, sample_rate: int, before: Tally) -> None:
         self._total = total
         self._sample_rate = sample_rate
         self._before = before
@@ -69,8 +71,10 @@ class Progress:
         print(self._shown, flush=True)
 
     def _line(self) -> str:
+        if self._total is None:
+            return ", ".join([f"{self._latest.recordings} recordings", *self._figures()])
         counts = f"{self._latest.recordings}/{self._total} recordings"
-        return ", ".join([counts, *self._figures(), f"{self._time_left()} left"])
+        return ", ".join([counts, *self._figures(), f"{self._time_left(self._total)} left"])
 
     def _figures(self) -> list[str]:
         seconds = self._latest.samples / self._sample_rate
@@ -82,9 +86,9 @@ class Progress:
             f"{self._latest.rejected} rejected",
         ]
 
-    def _time_left(self) -> str:
+    def _time_left(self, total: int) -> str:
         done = self._latest.recordings - self._before.recordings
-        left = self._total - self._latest.recordings
+        left = total - self._latest.recordings
         if left == 0:
             return "0:00:00"
         if done <= 0:
@@ -93,5 +97,5 @@ class Progress:
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
-def _bar(total: int, before: Tally) -> "tqdm[NoReturn]":
+def _bar(total: int | None, before: Tally) -> "tqdm[NoReturn]":
     return tqdm(total=total, initial=before.recordings, unit="rec", dynamic_ncols=True)

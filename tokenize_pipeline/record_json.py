@@ -17,14 +17,15 @@ from tokenize_pipeline.records import (
 
 def shard_to_json(shard: Shard) -> str:
     """A shard as one line."""
-    return json.dumps(asdict(shard))
+    items = [item.to_dict() for item in shard.items]
+    return json.dumps({**vars(shard), "items": items, "columns": dict(shard.columns)})
 
 
 def shard_from_json(line: str) -> Shard:
     """The shard of a line; ValueError, KeyError or TypeError if it holds none."""
     values = json.loads(line)
     items = tuple(SourceItem(**item) for item in values["items"])
-    return Shard(values["index"], values["fingerprint"], items)
+    return Shard(values["index"], values["fingerprint"], items, values.get("columns", {}))
 
 
 def commit_to_bytes(record: CommitRecord) -> bytes:

@@ -22,12 +22,26 @@ class FileInfo:
 
 @dataclass(frozen=True)
 class SourceItem:
-    """One file that a shard reads."""
+    """One file that a shard reads, or a range of lines of one."""
 
-    id: str  # unique in the run; path relative to the source, with its extension
+    id: str  # of the file, unique in the run; path relative to the source, with its extension
     url: str
-    size_bytes: int
+    size_bytes: int  # of the file
     version: str  # etag or modification time; "" if unknown
+    recordings: int | None = 1  # in it; None where only reading tells. One: not a shard by itself
+    start_byte: int = 0  # where the lines begin
+    stop_byte: int | None = None  # where they end; None: at the end of the file
+    first_line: int = 0  # number of the first of them, from 0
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells items of a run apart."""
+        return self.url, self.start_byte
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields for JSON and for hashes; without those that have their usual value."""
+        values = vars(self).items()
+        return {name: value for name, value in values if getattr(SourceItem, name, ...) != value}
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,7 @@ class Shard:
     index: int
     fingerprint: str  # 10 hex digits of a hash of the items and of the run's identity
     items: tuple[SourceItem, ...]
+    columns: Mapping[str, str] = field(default_factory=dict)  # metadata: type by name
 
     @property
     def part_name(self) -> str:
@@ -50,14 +65,23 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """A stretch of a longer recording."""
+
+    offset_seconds: float = 0.0
+    duration_seconds: float | None = None  # None: to the end
+
+
+@dataclass(frozen=True)
 class Recording:
     """One audio item inside a shard, not yet read."""
 
     id: str
     source: str  # where it is, for people and for the verifier
     name: str  # file name
-    open: Callable[[], BinaryIO]  # its bytes, seekable; the caller closes them
+    open: Callable[[], BinaryIO]  # its bytes, seekable; the caller closes them. Called once
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    segment: Segment | None = None  # the part of the audio that is meant; None: all of it
 
 
 @dataclass(frozen=True)
@@ -87,6 +111,17 @@ class RejectedRecording:
 
 
 @dataclass(frozen=True)
+class IgnoredFile:
+    """A file in an archive that is neither audio nor beside any."""
+
+    source: str
+
+
+# What a source gives for each thing that it finds.
+SourceEntry = Recording | RejectedRecording | IgnoredFile
+
+
+@dataclass(frozen=True)
 class CommitRecord:
     """What became of a shard. Its existence in the run folder says that the shard is done."""
 
@@ -99,6 +134,7 @@ class CommitRecord:
     size_bytes: int  # of the part
     rejected: tuple[RejectedRecording, ...]
     attempts: int
+    ignored_files: int = 0  # in archives, neither audio nor beside any
 
 
 @dataclass(frozen=True)

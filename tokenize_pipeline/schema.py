@@ -12,7 +12,7 @@ Dimension key: K codebooks, T frames.
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,14 @@ _COLUMNS = (
     pa.field("source_sample_rate", pa.int32()),
     pa.field("source_channels", pa.int32()),
 )
+# Types of metadata columns; see metadata.py for what they take.
+_METADATA_TYPES = {
+    "bool": pa.bool_(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "string": pa.string(),
+    "json": pa.string(),
+}
 COLUMN_NAMES = tuple(field.name for field in _COLUMNS)
 
 _REJECTED_SCHEMA = pa.schema(
@@ -54,9 +62,10 @@ _REJECTED_SCHEMA = pa.schema(
 )
 
 
-def part_schema(spec: CodecSpec, metadata_columns: Sequence[str] = ()) -> pa.Schema:
+def part_schema(spec: CodecSpec, metadata_columns: Mapping[str, str] | None = None) -> pa.Schema:
     """Arrow schema of a part, with the keys that `datasets` and our own reader look for."""
-    fields = [*_COLUMNS, *(pa.field(name, pa.string()) for name in metadata_columns)]
+    others = (metadata_columns or {}).items()
+    fields = [*_COLUMNS, *(pa.field(name, _METADATA_TYPES[kind]) for name, kind in others)]
     features = {field.name: _feature(field.type) for field in fields}
     return pa.schema(
         fields,
@@ -71,7 +80,7 @@ def write_part(
     path: str | Path,
     rows: Iterable[TokenRow],
     spec: CodecSpec,
-    metadata_columns: Sequence[str] = (),
+    metadata_columns: Mapping[str, str] | None = None,
 ) -> int:
     """Write rows as they come to a local file; return how many. No rows, no file.
 
@@ -79,7 +88,7 @@ def write_part(
         path: local scratch file; publish it whole afterwards.
         rows: consumed lazily, one row group in memory at a time.
         spec: codec that made the codes.
-        metadata_columns: names in `TokenRow.metadata` that become text columns.
+        metadata_columns: names in `TokenRow.metadata` that become columns, with their types.
 
     Raises:
         ConfigurationError: the codebooks are too large for uint16.
@@ -195,8 +204,8 @@ def _feature(arrow_type: pa.DataType) -> dict[str, Any]:
     """The `datasets` description of a column type."""
     if pa.types.is_list(arrow_type):
         return {"feature": _feature(arrow_type.value_type), "_type": "List"}
-    name = "float32" if pa.types.is_float32(arrow_type) else str(arrow_type)
-    return {"dtype": name, "_type": "Value"}
+    names = {pa.float32(): "float32", pa.float64(): "float64"}
+    return {"dtype": names.get(arrow_type, str(arrow_type)), "_type": "Value"}
 
 
 def _encoding(codebook_size: int) -> dict[str, Any]:
@@ -235,7 +244,7 @@ def _table(rows: Sequence[TokenRow], schema: pa.Schema) -> pa.Table:
     }
     nested = {"codes": _codes_array(rows), "scales": [row.scales for row in rows]}
     extra = {
-        name: [_text_or_none(row.metadata.get(name)) for row in rows]
+        name: [_storable(row.metadata.get(name)) for row in rows]
         for name in schema.names[len(_COLUMNS) :]
     }
     columns = {**plain, **nested, **extra}
@@ -298,7 +307,5 @@ def stored_text(value: str) -> str:
     return value.encode("utf-8", "backslashreplace").decode()
 
 
-def _text_or_none(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return None if value is None else stored_text(value)
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+def _storable(value: Any) -> Any:
+    return stored_text(value) if isinstance(value, str) else value

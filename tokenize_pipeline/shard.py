@@ -4,9 +4,10 @@ Dimension key: C channels, S samples, K codebooks, T frames.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -19,8 +20,16 @@ from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.credentials import without_secrets
 from tokenize_pipeline.decode_ahead import DecodeAhead, DecodedRecording
 from tokenize_pipeline.errors import RunFailedError
+from tokenize_pipeline.metadata import fit
 from tokenize_pipeline.progress import Tally
-from tokenize_pipeline.records import CommitRecord, RejectedRecording, Shard, TokenRow
+from tokenize_pipeline.records import (
+    CommitRecord,
+    IgnoredFile,
+    RejectedRecording,
+    Shard,
+    SourceEntry,
+    TokenRow,
+)
 from tokenize_pipeline.schema import check_part, write_part
 from tokenize_pipeline.scratch import scratch_folder
 from tokenize_pipeline.source_changes import check_unchanged
@@ -53,16 +62,16 @@ def tokenize_shard(
     tally = tally or Tally()
     rejected: list[RejectedRecording] = []
     threads = config.threads_per_worker
-    recordings = (recording for item in shard.items for recording in read_recordings(item))
+    entries = (entry for item in shard.items for entry in read_recordings(item))
     with (
         one_thread(),  # before the decoding threads start, which take the number over
         scratch_folder("tokenize-", scratch) as folder,
-        DecodeAhead(recordings, spec.sample_rate, spec.channels, threads) as decoded,
+        DecodeAhead(_counted(entries, tally), spec.sample_rate, spec.channels, threads) as decoded,
     ):
         encoded = _encode(codec, decoded, config.codebooks(spec), tally, rejected)
-        rows = _make_rows(encoded, spec, config.row_frames(spec))
+        rows = _make_rows(encoded, spec, config.row_frames(spec), shard.columns)
         part = folder / shard.part_name
-        num_rows = write_part(part, rows, spec)
+        num_rows = write_part(part, rows, spec, shard.columns)
         check_unchanged(shard.items)
         if num_rows > 0:
             check_part(str(part), spec, num_rows)
@@ -77,11 +86,19 @@ def tokenize_shard(
             size_bytes=part.stat().st_size if num_rows > 0 else 0,
             rejected=tuple(map(_publishable, rejected)),
             attempts=attempt,
+            ignored_files=tally.ignored_files,
         )
 
 
 def _publishable(rejected: RejectedRecording) -> RejectedRecording:
     return replace(rejected, detail=without_secrets(rejected.detail))
+
+
+def _counted(entries: Iterable[SourceEntry], tally: Tally) -> Iterator[SourceEntry]:
+    """The same entries; files that make no row of any kind are counted as they pass."""
+    for entry in entries:
+        tally.ignored_files += isinstance(entry, IgnoredFile)
+        yield entry
 
 
 def _encode(
@@ -138,20 +155,28 @@ def _make_rows(
     encoded: Iterable[tuple[DecodedRecording, EncodedAudio]],
     spec: CodecSpec,
     row_frames: int | None,
+    columns: Mapping[str, str],
 ) -> Iterator[TokenRow]:
     """One row a recording, or rows of `row_frames` frames with ids `<id>#000000`, `<id>#000001`."""
     for decoded, tokens in encoded:
+        metadata = fit(decoded.recording.metadata, columns)
         frames = tokens.codes.shape[1]
         if row_frames is None:
-            yield _row(decoded, tokens, spec, range(frames), decoded.recording.id)
+            yield _row(decoded, tokens, spec, range(frames), decoded.recording.id, metadata)
             continue
         for index, first in enumerate(range(0, frames, row_frames)):
             row_range = range(first, min(first + row_frames, frames))
-            yield _row(decoded, tokens, spec, row_range, f"{decoded.recording.id}#{index:06d}")
+            row_id = f"{decoded.recording.id}#{index:06d}"
+            yield _row(decoded, tokens, spec, row_range, row_id, metadata)
 
 
 def _row(
-    decoded: DecodedRecording, tokens: EncodedAudio, spec: CodecSpec, frames: range, row_id: str
+    decoded: DecodedRecording,
+    tokens: EncodedAudio,
+    spec: CodecSpec,
+    frames: range,
+    row_id: str,
+    metadata: Mapping[str, Any],
 ) -> TokenRow:
     """The row of a range of frames. A last frame may stand for less than a hop of samples."""
     start_sample = frames.start * spec.hop_samples
@@ -167,7 +192,7 @@ def _row(
         source=decoded.recording.source,
         source_sample_rate=decoded.source_sample_rate,
         source_channels=decoded.source_channels,
-        metadata=decoded.recording.metadata,
+        metadata=metadata,
     )
 
 

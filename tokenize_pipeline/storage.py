@@ -10,6 +10,7 @@ What goes wrong with a file is an OSError, wherever the file is.
 
 import glob
 import os
+import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,6 +51,16 @@ def name_of(url: str) -> str:
 def folder_of(url: str) -> str:
     """The path without its last part."""
     return url.rstrip("/").rpartition("/")[0]
+
+
+def resolve(path: str, folder: str) -> str:
+    """A path or URL as it is meant in a file that lies in `folder`."""
+    if "://" in path or os.path.isabs(path):
+        return absolute(path)
+    if is_local(folder):
+        return absolute(os.path.join(path_of(folder), path))
+    scheme, _, rest = folder.partition("://")
+    return f"{scheme}://{posixpath.normpath(join(rest, path))}"
 
 
 def exists(url: str) -> bool:

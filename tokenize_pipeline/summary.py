@@ -15,6 +15,7 @@ class RunSummary:
     rows: int
     seconds: float  # of audio that became tokens
     rejected_by_code: Mapping[str, int]  # most frequent first
+    ignored_files: int = 0  # in archives, neither audio nor beside any
 
     @property
     def rejected(self) -> int:
@@ -43,4 +44,5 @@ def summarize(commits: Iterable[CommitRecord], given_up: Iterable[FailedShard] =
         rows=sum(record.rows for record in ordered),
         seconds=sum(record.seconds for record in ordered),
         rejected_by_code=dict(sorted(codes.items(), key=lambda pair: (-pair[1], pair[0]))),
+        ignored_files=sum(record.ignored_files for record in ordered),
     )

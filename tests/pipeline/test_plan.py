@@ -11,10 +11,9 @@ from tests.fakes import MeanCodec
 from tests.pipeline.audio_files import write_noise
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import ConfigurationError
+from tokenize_pipeline.grouping import MAX_SHARD_ITEMS, MIN_SHARD_ITEMS
 from tokenize_pipeline.plan import (
     MAX_SHARD_BYTES,
-    MAX_SHARD_ITEMS,
-    MIN_SHARD_ITEMS,
     changed_items,
     codec_identity,
     differences,

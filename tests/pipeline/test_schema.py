@@ -193,13 +193,17 @@ def test_what_is_no_part_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_metadata_becomes_columns(tmp_path: Path) -> None:
     rows = [
-        replace(row("a", 2), metadata={"text": "hello", "speaker": 7}),
+        replace(row("a", 2), metadata={"text": "hello", "speaker": 7, "snr": 1.5, "ok": True}),
         replace(row("b", 3), metadata={"text": None}),
     ]
     path = tmp_path / "part"
-    write_part(path, rows, SPEC, metadata_columns=["text", "speaker"])
+    columns = {"text": "string", "speaker": "int64", "snr": "float64", "ok": "bool"}
+    write_part(path, rows, SPEC, columns)
     found = [dict(read.metadata) for read in read_part(str(path))]
-    assert found == [{"text": "hello", "speaker": "7"}, {"text": None, "speaker": None}]
+    assert found == [rows[0].metadata, dict.fromkeys(columns)]
+    loaded = datasets.Dataset.from_parquet(str(path), cache_dir=str(tmp_path / "cache"))
+    key = json.loads(pq.ParquetFile(path).schema_arrow.metadata[b"huggingface"])
+    assert key["info"]["features"] == loaded.features.to_dict()
 
 
 def test_names_that_are_no_utf8_are_escaped(tmp_path: Path) -> None:

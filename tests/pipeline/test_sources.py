@@ -6,9 +6,10 @@ import fsspec
 import pytest
 
 from tests.pipeline.audio_files import write_corpus, write_noise
-from tokenize_pipeline import sources
 from tokenize_pipeline.errors import ConfigurationError
-from tokenize_pipeline.sources import find_items, formats, read_recordings
+from tokenize_pipeline.plan import plan_sources
+from tokenize_pipeline.records import Recording, SourceItem
+from tokenize_pipeline.sources import find, find_items, read_recordings
 
 
 @pytest.fixture
@@ -18,6 +19,12 @@ def corpus(tmp_path: Path) -> Path:
 
 def ids(source: str | Path) -> list[str]:
     return [item.id for item in find_items(str(source))]
+
+
+def only_recording(item: SourceItem) -> Recording:
+    (entry,) = read_recordings(item)
+    assert isinstance(entry, Recording)
+    return entry
 
 
 EVERYTHING = [
@@ -74,7 +81,7 @@ def test_other_storage_is_searched_alike(corpus: Path) -> None:
     assert ids("memory://sources-test/corpus") == EVERYTHING
     assert ids("memory://sources-test/corpus/speaker0/*.flac") == ["000.flac", "002.flac"]
     item = find_items("memory://sources-test/corpus/speaker0")[0]
-    (recording,) = read_recordings(item)
+    recording = only_recording(item)
     with recording.open() as file:
         assert file.read() == (corpus / "speaker0" / "000.flac").read_bytes()
 
@@ -87,38 +94,28 @@ def test_other_storage_is_searched_alike(corpus: Path) -> None:
         ("texts", "no audio files in .*texts: none of its 1 files"),
         ("texts/*", r"no audio files in .*texts/\*"),
         ("hollow", "no audio files in .*hollow: none of its 0 files"),
-        ("data.tar", r"data\.tar is in a format that is not supported yet; supported: audio"),
-        ("data.parquet", r"data\.parquet is in a format that is not supported yet"),
-        ("data.jsonl", r"data\.jsonl is in a format that is not supported yet"),
     ],
 )
 def test_what_cannot_be_a_source_is_refused(tmp_path: Path, source: str, message: str) -> None:
     (tmp_path / "hollow").mkdir()
     (tmp_path / "texts").mkdir()
-    for name in ("texts/a.txt", "data.tar", "data.parquet", "data.jsonl"):
-        (tmp_path / name).write_text("x")
+    (tmp_path / "texts" / "a.txt").write_text("x")
     with pytest.raises(ConfigurationError, match=message):
         find_items(f"{tmp_path}/{source}")
 
 
-@pytest.mark.parametrize("name", formats())
-def test_every_format_keeps_the_contract(name: str, corpus: Path) -> None:
-    """A new file in `sources/` is tested at once."""
-    chosen = formats()[name]
-    assert (Path(sources.__file__).parent / f"{name}.py").is_file()
-    assert chosen.SUFFIXES
-    assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in chosen.SUFFIXES)
-
-
 def test_a_loose_file_is_one_recording(corpus: Path) -> None:
     for item in find_items(str(corpus)):
-        (recording,) = read_recordings(item)
+        recording = only_recording(item)
         assert (recording.id, recording.source) == (item.id, item.url)
         assert recording.name == Path(item.url).name
         with recording.open() as file:
             assert file.read() == Path(item.url).read_bytes()
 
 
-def test_no_two_formats_claim_a_name() -> None:
-    claimed = [suffix for known in formats().values() for suffix in known.SUFFIXES]
-    assert len(claimed) == len(set(claimed))
+def test_files_that_are_passed_over_are_counted(corpus: Path) -> None:
+    (corpus / "train.jsonl").write_text("{}\n")
+    assert find(str(corpus)).ignored_files == 2, "README.md and the manifest"
+    assert find(f"{corpus}/*.jsonl").ignored_files == 0
+    assert find(f"{corpus}/*.jsonl").items[0].id == "train.jsonl"
+    assert plan_sources([str(corpus), str(corpus / "README.md")]).ignored_files == 2

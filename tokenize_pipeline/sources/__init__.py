@@ -3,26 +3,37 @@
 A format is a module with
 
     SUFFIXES                  how names of files in that format end
-    read_recordings(item)     the recordings in a file, in order, with bounded memory
+    split(item)               a file as items: itself, or ranges of it that make shards of their own
+    read_recordings(item)     what an item holds, in order, with bounded memory
 
 `find_items` turns what the user typed (file, folder, glob; any fsspec URL) into items, and
 `read_recordings` reads an item by the format that its name ends with.
 """
 
+import hashlib
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Protocol, cast
 
 from tokenize_pipeline import storage
 from tokenize_pipeline.errors import ConfigurationError
-from tokenize_pipeline.records import Recording, SourceItem
+from tokenize_pipeline.records import Recording, RejectedRecording, SourceEntry, SourceItem
 
 _GLOB_CHARACTERS = frozenset("*?[")
 _LOOSE_FILES = "files"  # the format of whatever ends like no other
-_PLANNED_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".parquet", ".jsonl")
+_NAMED_ONLY = "manifest"  # beside the audio it is about, it would have all of it read twice
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a source stands for."""
+
+    items: Sequence[SourceItem]  # sorted by URL
+    ignored_files: int = 0  # whose names do not end like anything that we read
 
 
 class SourceFormat(Protocol):
@@ -30,8 +41,12 @@ class SourceFormat(Protocol):
 
     SUFFIXES: frozenset[str]
 
-    def read_recordings(self, item: SourceItem) -> Iterator[Recording]:
-        """The recordings in a file, in order."""
+    def split(self, item: SourceItem) -> Iterator[SourceItem]:
+        """A file as items, each of which knows how many recordings it holds, if that is known."""
+        ...
+
+    def read_recordings(self, item: SourceItem) -> Iterator[SourceEntry]:
+        """The recordings of an item, in order, and what was found instead of some."""
         ...
 
 
@@ -43,28 +58,44 @@ def formats() -> Mapping[str, SourceFormat]:
     return MappingProxyType({name: cast(SourceFormat, m) for name, m in modules.items()})
 
 
-def read_recordings(item: SourceItem) -> Iterator[Recording]:
-    """The recordings in a file, by the format that its name ends with."""
-    known = formats()
-    chosen = (known[name] for name in known if _ends_with(item.url, known[name].SUFFIXES))
-    return next(chosen, known[_LOOSE_FILES]).read_recordings(item)
+def read_recordings(item: SourceItem) -> Iterator[SourceEntry]:
+    """The recordings of an item, by the format that its name ends with; no id twice."""
+    seen: set[bytes] = set()
+    for entry in _format_of(item.url).read_recordings(item):
+        if isinstance(entry, Recording):
+            digest = hashlib.sha256(entry.id.encode("utf-8", "surrogatepass")).digest()[:16]
+            if digest in seen:
+                detail = "an earlier recording has the same name"
+                yield RejectedRecording(entry.id, entry.source, "duplicate_id", detail)
+                continue
+            seen.add(digest)
+        yield entry
+
+
+def has_metadata(item: SourceItem) -> bool:
+    """Whether recordings of an item may come with more than audio."""
+    return _format_of(item.url) is not formats()[_LOOSE_FILES]
 
 
 def find_items(source: str) -> list[SourceItem]:
+    """The items of a source; see `find`."""
+    return list(find(source).items)
+
+
+def find(source: str) -> Found:
     """Every file that a source stands for, with ids relative to the source, sorted by URL.
 
     A file named outright is taken as it is. In folders and behind globs, files count whose names
-    end like audio. Folders are searched to the bottom.
+    end like audio or like archives of audio, and are told apart by them; manifests count only where
+    they are named, or the glob ends as they do. Folders are searched to the bottom.
 
     Raises:
-        ConfigurationError: there is no such source, nothing in it is audio, or its format is not
-            supported.
+        ConfigurationError: there is no such source, nothing in it is audio, or it cannot be read.
     """
     url = storage.absolute(source)
     info = storage.file_info(url)
     if info is not None:
-        _check_supported(url)
-        return [_item(info, storage.folder_of(url))]
+        return Found(list(_items(info, storage.folder_of(url))))
     if storage.is_folder(url):
         return _audio_items(source, storage.list_files(url), url)
     if _GLOB_CHARACTERS.isdisjoint(url):
@@ -84,28 +115,32 @@ def _matched_files(source: str, pattern: str) -> list[storage.FileInfo]:
     return [found[url] for url in sorted(found)]
 
 
-def _audio_items(source: str, files: list[storage.FileInfo], root: str) -> list[SourceItem]:
-    suffixes = frozenset().union(*(known.SUFFIXES for known in formats().values()))
-    items = [_item(info, root) for info in files if _ends_with(info.url, suffixes)]
-    if not items:
+def _audio_items(source: str, files: list[storage.FileInfo], root: str) -> Found:
+    known = formats()
+    meant = [known[n] for n in known if n != _NAMED_ONLY or _ends_with(source, known[n].SUFFIXES)]
+    suffixes = frozenset().union(*(chosen.SUFFIXES for chosen in meant))
+    audio = [info for info in files if _ends_with(info.url, suffixes)]
+    if not audio:
         raise ConfigurationError(
             f"no audio files in {source}: none of its {len(files)} files has a name that ends "
             "like audio (name files outright to have them read anyway)"
         )
-    return items
+    return Found([item for info in audio for item in _items(info, root)], len(files) - len(audio))
 
 
-def _check_supported(url: str) -> None:
-    if _ends_with(url, _PLANNED_SUFFIXES):
-        raise ConfigurationError(
-            f"{storage.name_of(url)} is in a format that is not supported yet; supported: audio "
-            "files, folders of them and globs"
-        )
-
-
-def _item(info: storage.FileInfo, root: str) -> SourceItem:
+def _items(info: storage.FileInfo, root: str) -> Iterator[SourceItem]:
     item_id = info.url.removeprefix(root).lstrip("/")
-    return SourceItem(item_id, info.url, info.size_bytes, info.version)
+    item = SourceItem(item_id, info.url, info.size_bytes, info.version)
+    try:
+        yield from _format_of(info.url).split(item)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {info.url}: {error}") from error
+
+
+def _format_of(url: str) -> SourceFormat:
+    known = formats()
+    chosen = (known[name] for name in known if _ends_with(url, known[name].SUFFIXES))
+    return next(chosen, known[_LOOSE_FILES])
 
 
 def _ends_with(url: str, suffixes: frozenset[str] | tuple[str, ...]) -> bool:

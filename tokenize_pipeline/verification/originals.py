@@ -21,9 +21,9 @@ def find_original(row: TokenRow, items: Iterable[SourceItem]) -> Recording | Pro
             continue
         if (problem := _changed(row, item)) is not None:
             return problem
-        for recording in read_recordings(item):
-            if stored_text(recording.source) == row.source:
-                return recording
+        for entry in read_recordings(item):
+            if isinstance(entry, Recording) and stored_text(entry.source) == row.source:
+                return entry
     return Problem("source_unavailable", row.id, f"the plan has no {row.source}")
 
 

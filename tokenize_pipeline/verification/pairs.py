@@ -99,7 +99,9 @@ def _read_original(sampled: SampledRow, spec: CodecSpec, longest_samples: int) -
         if isinstance(original, Problem):
             return original
         with original.open() as file:
-            reader = open_audio(file, original.name, spec.sample_rate, spec.channels)
+            reader = open_audio(
+                file, original.name, spec.sample_rate, spec.channels, original.segment
+            )
             original_CS = take(reader.blocks(), row.start_sample, length + 1, spec.channels)
     except (AudioError, OSError) as error:
         return Problem("source_unavailable", row.id, f"{row.source}: {error}")

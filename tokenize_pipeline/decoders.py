@@ -1,0 +1,333 @@
+"""Audio files to blocks of samples, as they are in the file: the only place that decodes.
+
+    file -> libsndfile, or FFmpeg for what it refuses -> checks -> blocks [S, C]
+
+libsndfile (soundfile) decodes wav, flac, ogg, opus and mp3; FFmpeg (PyAV) everything else. Both are
+read in capped blocks: a FLAC header may declare 2^36 samples. What comes out depends on the bytes
+of the file alone. Whatever a decoder raises becomes an `AudioError`; an error of the storage below
+(a lost connection) is no fault of the recording and is passed on as it is.
+
+Nothing here imports torch: the processes that decode start in a moment and are small.
+
+Dimension key: C channels, S samples.
+"""
+
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import BinaryIO, Protocol
+
+import av
+import numpy as np
+import soundfile
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from numpy.typing import NDArray
+
+from tokenize_pipeline.audio_limits import (
+    MAX_SECONDS,
+    check_complete,
+    check_format,
+    check_length,
+    check_level,
+    check_segment,
+)
+from tokenize_pipeline.containers import cut_short, is_open_flac
+from tokenize_pipeline.errors import AudioError
+from tokenize_pipeline.records import Segment
+from tokenize_pipeline.watched_file import WatchedFile
+
+BLOCK_SAMPLES = 1 << 16  # decoded at once, a channel
+_WHOLE = Segment()
+
+
+@dataclass(frozen=True)
+class Block:
+    """Samples that follow each other in a file."""
+
+    samples: NDArray[np.float32]  # [S, C]
+    sample_rate: int  # Hz; a few files change it, and their channels, in the middle
+
+
+class DecodedFile:
+    """One recording, decoded as it is read.
+
+    Args:
+        file: seekable; the caller closes it when done.
+        name: stands in messages only; the format is told from the content.
+        segment: the stretch that is wanted; None for all of it.
+
+    Attributes:
+        sample_rate: of the first block, Hz.
+        channels: of the first block.
+
+    Raises:
+        AudioError: no decoder reads it, it was cut, or it is outside the limits of this module.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, segment: Segment | None = None) -> None:
+        self._file = WatchedFile(file)
+        self._segment = segment or _WHOLE
+        if self._file.seek(0, os.SEEK_END) == 0:
+            raise AudioError("empty", f"{name} has no bytes")
+        # A segment that ends before the cut is none the worse for it.
+        cut = cut_short(file) if self._segment.duration_seconds is None else None
+        self._file.raise_failure()
+        if cut is not None:
+            raise AudioError("truncated", cut)
+        self._decoder = _first_fitting(self._file, name)
+        self.sample_rate = self._decoder.sample_rate
+        self.channels = self._decoder.channels
+        check_format(self.sample_rate, self.channels)
+
+    def blocks(self) -> Iterator[Block]:
+        """The samples, none of them such as no codec should see. May be called once.
+
+        Raises:
+            AudioError: the file cannot become tokens; also after some blocks were given.
+        """
+        num_samples = 0
+        for block in self._wanted():
+            num_samples += len(block.samples)
+            check_length(num_samples, block.sample_rate)
+            check_level(block.samples)
+            yield block
+        if num_samples == 0:
+            raise AudioError("empty", "the segment holds no samples")
+
+    def _wanted(self) -> Iterator[Block]:
+        """The blocks of the segment."""
+        rate = self.sample_rate
+        start = round(self._segment.offset_seconds * rate)
+        stop = None
+        if self._segment.duration_seconds is not None:
+            stop = start + round(self._segment.duration_seconds * rate)
+        position = self._decoder.enter_at(start) if start else 0
+        for block in self._decoded():
+            length = len(block.samples)
+            last = length if stop is None else min(length, stop - position)
+            wanted_SC = block.samples[max(0, start - position) : last]
+            position += length
+            if len(wanted_SC):
+                yield Block(wanted_SC, block.sample_rate)
+            if stop is not None and position >= stop:
+                return
+        check_segment(position, start, stop, rate)
+        if stop is None:
+            check_complete(position, self._decoder.declared_samples)
+
+    def _decoded(self) -> Iterator[Block]:
+        try:
+            yield from self._decoder.blocks()
+        except AudioError:
+            raise
+        except Exception as error:  # decoders raise errors of any type on damaged files
+            self._file.raise_failure()
+            detail = f"decoding stopped in the middle: {_reason(error)}"
+            raise AudioError("undecodable", detail) from error
+
+
+def encode_flac(samples_SC: NDArray[np.float32], sample_rate: int) -> bytes:
+    """Samples within full scale as a FLAC file of 16 bits."""
+    file = io.BytesIO()
+    soundfile.write(file, samples_SC, sample_rate, format="FLAC", subtype="PCM_16")
+    return file.getvalue()
+
+
+class _NoSamplesError(Exception):
+    """A decoder read the file to its end and found no sample."""
+
+
+class _Decoder(Protocol):
+    """Reads a file to its end, once."""
+
+    sample_rate: int  # Hz
+    channels: int
+    declared_samples: int | None  # where the header can be trusted
+
+    def enter_at(self, sample: int) -> int:
+        """Go to a sample if that is exact; where the blocks will begin. To be called first."""
+        ...
+
+    def blocks(self) -> Iterator[Block]:
+        """Blocks of at most about BLOCK_SAMPLES, none of them empty."""
+        ...
+
+
+class _SequentialSoundFile(soundfile.SoundFile):  # type: ignore[misc]  # it has no types
+    """A sound file read from start to end.
+
+    As long as soundfile takes a file for seekable it seeks after every block, and believes the
+    header's count of samples: 0 for some cut Vorbis files, 2^36 for a hostile FLAC.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+# Beginnings of the names of sample formats that libsndfile can enter at any sample, exactly.
+_ENTERED_ANYWHERE = ("PCM_", "FLOAT", "DOUBLE", "ALAW", "ULAW")
+
+
+class _SoundFileDecoder:
+    """libsndfile."""
+
+    def __init__(self, file: WatchedFile) -> None:
+        self._file = file
+        self._sound = _SequentialSoundFile(file)
+        self.sample_rate = self._sound.samplerate
+        self.channels = self._sound.channels
+        check_format(self.sample_rate, self.channels)
+        self._frames_known = 0 < self._sound.frames < 1 << 36
+        self._is_flac = self._sound.format == "FLAC"
+        self.declared_samples = self._sound.frames if self._is_flac and self._frames_known else None
+        self._first_SC = self._read()
+        if len(self._first_SC) == 0:
+            raise _NoSamplesError("no samples")
+
+    def enter_at(self, sample: int) -> int:
+        """See `_Decoder`. Only of formats whose samples stand at known places."""
+        is_plain = self._sound.subtype.startswith(_ENTERED_ANYWHERE)
+        if not (is_plain and self._frames_known and BLOCK_SAMPLES < sample < self._sound.frames):
+            return 0
+        self._sound.seek(sample)
+        self._first_SC = self._read()
+        return sample
+
+    def blocks(self) -> Iterator[Block]:
+        """See `_Decoder`."""
+        block_SC = self._first_SC
+        while len(block_SC) > 0:
+            yield Block(block_SC, self.sample_rate)
+            block_SC = self._read()
+        self._sound.close()
+
+    def _read(self) -> NDArray[np.float32]:
+        block_SC = self._sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
+        self._file.raise_failure()
+        return np.asarray(block_SC, dtype=np.float32)
+
+
+# Zero and full scale of FFmpeg's integer formats, planar ones without their final "p".
+_INTEGER_FORMATS = {"u8": (128, 2**7), "s16": (0, 2**15), "s32": (0, 2**31), "s64": (0, 2**63)}
+
+
+class _FFmpegDecoder:
+    """FFmpeg through PyAV; the first audio stream of the file."""
+
+    def __init__(self, file: WatchedFile) -> None:
+        self._file = file
+        # A playlist must not make FFmpeg open anything but this file.
+        options = {"protocol_whitelist": "none"}
+        self._container = av.open(file, mode="r", metadata_errors="replace", options=options)
+        if not self._container.streams.audio:
+            raise _NoSamplesError("no audio stream")
+        self._frames = self._decode(self._container.streams.audio[0])
+        first = next(self._frames, None)
+        if first is None:
+            raise _NoSamplesError("no samples")
+        self._first_frame = first
+        self.sample_rate = first.sample_rate
+        self.channels = first.layout.nb_channels
+        self.declared_samples: int | None = None
+
+    def enter_at(self, sample: int) -> int:
+        """See `_Decoder`. FFmpeg finds places by time, which is not exact."""
+        del sample
+        return 0
+
+    def blocks(self) -> Iterator[Block]:
+        """See `_Decoder`."""
+        pending: list[NDArray[np.float32]] = []
+        num_samples, form = 0, (self.sample_rate, self.channels)
+        for frame in chain([self._first_frame], self._frames):
+            frame_form = (frame.sample_rate, frame.layout.nb_channels)
+            if pending and (num_samples >= BLOCK_SAMPLES or frame_form != form):
+                yield Block(np.concatenate(pending), form[0])
+                pending, num_samples = [], 0
+            form = frame_form
+            pending.append(_samples(frame))
+            num_samples += len(pending[-1])
+        if pending:
+            yield Block(np.concatenate(pending), form[0])
+        self._container.close()
+
+    def _decode(self, stream: AudioStream) -> Iterator[AudioFrame]:
+        stream.codec_context.thread_count = 1
+        if stream.codec_context.name == "flac":
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}
+        for packet in self._container.demux(stream):
+            self._file.raise_failure()
+            for frame in packet.decode():
+                if frame.samples > 0:
+                    yield frame
+        self._file.raise_failure()
+
+
+def _samples(frame: AudioFrame) -> NDArray[np.float32]:
+    """Samples of a frame, [S, C], full scale at 1."""
+    array = frame.to_ndarray()
+    channels = frame.layout.nb_channels
+    samples_SC = array.T if frame.format.is_planar else array.reshape(-1, channels)
+    scale = _INTEGER_FORMATS.get(frame.format.name.removesuffix("p"))
+    if scale is None:
+        return samples_SC.astype(np.float32)
+    zero, full = scale
+    return ((samples_SC.astype(np.float64) - zero) / full).astype(np.float32)
+
+
+_DECODERS: dict[str, type[_SoundFileDecoder] | type[_FFmpegDecoder]] = {
+    "libsndfile": _SoundFileDecoder,
+    "FFmpeg": _FFmpegDecoder,
+}
+
+
+def _first_fitting(file: WatchedFile, name: str) -> _Decoder:
+    """The first decoder that gives a block of samples."""
+    found_nothing = False
+    reasons = []
+    decoders = list(_DECODERS.items())
+    if is_open_flac(file) and _ffmpeg_reads_all(file):
+        decoders.reverse()
+    for decoder_name, decoder_type in decoders:
+        file.seek(0)
+        try:
+            return decoder_type(file)
+        except AudioError:
+            raise
+        except Exception as error:  # noqa: BLE001  decoders raise anything on damaged files
+            file.raise_failure()
+            found_nothing = found_nothing or isinstance(error, _NoSamplesError)
+            reasons.append(f"{decoder_name}: {_reason(error)}")
+    raise AudioError("empty" if found_nothing else "undecodable", f"{name}: {'; '.join(reasons)}")
+
+
+def _ffmpeg_reads_all(file: WatchedFile) -> bool:
+    """Whether FFmpeg reads a file without an error, up to the longest recording there may be.
+
+    A FLAC without a declared length may change its rate or channels in the middle. libsndfile stops
+    at new channels and does not notice a new rate; but it reads changes of depth, which FFmpeg does
+    not.
+    """
+    seconds = 0.0
+    file.seek(0)
+    try:
+        for block in _FFmpegDecoder(file).blocks():
+            seconds += len(block.samples) / block.sample_rate
+            if seconds > MAX_SECONDS:
+                return False
+    except Exception:  # noqa: BLE001  decoders raise anything on damaged files
+        file.raise_failure()
+        return False
+    return True
+
+
+def _reason(error: Exception) -> str:
+    """What a decoder said, without addresses and numbers that differ from run to run."""
+    if isinstance(error, soundfile.LibsndfileError):
+        return str(error.error_string)
+    if isinstance(error, av.FFmpegError):
+        return str(error.strerror)
+    return str(error)
