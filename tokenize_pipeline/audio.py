@@ -30,6 +30,26 @@ class Decoded(Protocol):
         """The samples. May be called once."""
         ...
 
+    def close(self) -> None:
+        """Leave it, wherever decoding is."""
+        ...
+
+
+class Decoders(Protocol):
+    """Something that decodes."""
+
+    def open(self, file: BinaryIO, name: str, segment: Segment | None = None) -> Decoded:
+        """Open a recording and decode its first block; see `DecodedFile`."""
+        ...
+
+
+class OwnProcess:
+    """Decodes in this process, which a hostile file may end."""
+
+    def open(self, file: BinaryIO, name: str, segment: Segment | None = None) -> Decoded:
+        """See `Decoders`."""
+        return DecodedFile(file, name, segment)
+
 
 class AudioReader:
     """One recording, decoded as it is read.

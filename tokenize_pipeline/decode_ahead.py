@@ -16,12 +16,13 @@ import io
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from types import TracebackType
 
 from torch import Tensor
 
-from tokenize_pipeline.audio import open_audio
+from tokenize_pipeline.audio import AudioReader, Decoders, OwnProcess
 from tokenize_pipeline.errors import AudioError
 from tokenize_pipeline.records import (
     IgnoredFile,
@@ -98,11 +99,11 @@ class DecodedRecording:
         if self.rejected is not None:
             return
         with self.recording.open() as file:
-            segment = self.recording.segment
-            reader = open_audio(file, self.recording.name, sample_rate, channels, segment)
-            self.source_sample_rate = reader.source_sample_rate
-            self.source_channels = reader.source_channels
-            yield from reader.blocks()
+            name, segment = self.recording.name, self.recording.segment
+            with closing(self._ahead.decoders.open(file, name, segment)) as decoded:
+                self.source_sample_rate = decoded.sample_rate
+                self.source_channels = decoded.channels
+                yield from AudioReader(decoded, sample_rate, channels).blocks()
 
     def _reject(self, code: str, detail: str) -> None:
         self.rejected = RejectedRecording(self.recording.id, self.recording.source, code, detail)
@@ -119,6 +120,7 @@ class DecodeAhead:
         sample_rate: Hz wanted.
         channels: channels wanted.
         threads: that decode.
+        decoders: what decodes; in this process when None.
     """
 
     def __init__(
@@ -127,7 +129,9 @@ class DecodeAhead:
         sample_rate: int,
         channels: int,
         threads: int = 1,
+        decoders: Decoders | None = None,
     ) -> None:
+        self.decoders = decoders or OwnProcess()
         self.sample_rate = sample_rate
         self.channels = channels
         self._source = (entry for entry in entries if not isinstance(entry, IgnoredFile))

@@ -97,6 +97,9 @@ class DecodedFile:
         if num_samples == 0:
             raise AudioError("empty", "the segment holds no samples")
 
+    def close(self) -> None:
+        """Nothing is held that the file does not hold."""
+
     def _wanted(self) -> Iterator[Block]:
         """The blocks of the segment."""
         rate = self.sample_rate

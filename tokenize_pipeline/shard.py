@@ -5,6 +5,7 @@ Dimension key: C channels, S samples, K codebooks, T frames.
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.credentials import without_secrets
 from tokenize_pipeline.decode_ahead import DecodeAhead, DecodedRecording
 from tokenize_pipeline.errors import RunFailedError
+from tokenize_pipeline.isolation import DecoderPool
 from tokenize_pipeline.metadata import fit
 from tokenize_pipeline.progress import Tally
 from tokenize_pipeline.records import (
@@ -44,6 +46,7 @@ def tokenize_shard(
     *,
     attempt: int = 1,
     tally: Tally | None = None,
+    decoders: DecoderPool | None = None,
 ) -> CommitRecord:
     """Turn the recordings of a shard into one published part.
 
@@ -54,6 +57,7 @@ def tokenize_shard(
         scratch: local folder for the unfinished part; the system's temporary folder when None.
         attempt: how often this shard was tried, this time included.
         tally: kept up to date while the work goes on, for whoever watches.
+        decoders: processes that decode, to be used by several shards; own ones when None.
 
     Returns:
         What the driver commits. Without rows there is no part.
@@ -62,11 +66,13 @@ def tokenize_shard(
     tally = tally or Tally()
     rejected: list[RejectedRecording] = []
     threads = config.threads_per_worker
-    entries = (entry for item in shard.items for entry in read_recordings(item))
+    found = (entry for item in shard.items for entry in read_recordings(item))
+    entries = _counted(found, tally)
     with (
         one_thread(),  # before the decoding threads start, which take the number over
         scratch_folder("tokenize-", scratch) as folder,
-        DecodeAhead(_counted(entries, tally), spec.sample_rate, spec.channels, threads) as decoded,
+        nullcontext(decoders) if decoders else DecoderPool() as pool,
+        DecodeAhead(entries, spec.sample_rate, spec.channels, threads, pool) as decoded,
     ):
         encoded = _encode(codec, decoded, config.codebooks(spec), tally, rejected)
         rows = _make_rows(encoded, spec, config.row_frames(spec), shard.columns)

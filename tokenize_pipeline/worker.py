@@ -9,6 +9,7 @@ from codec import Codec, load_codec
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.credentials import without_secrets
 from tokenize_pipeline.errors import SourceChangedError
+from tokenize_pipeline.isolation import DecoderPool
 from tokenize_pipeline.progress import Tally
 from tokenize_pipeline.records import CommitRecord, Failure, Shard
 from tokenize_pipeline.shard import tokenize_shard
@@ -27,6 +28,7 @@ class Worker:
         self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
         self._codec: Codec | None = None
         self._tally = Tally()
+        self._decoders = DecoderPool()  # ends with this process
 
     def start(self) -> Failure | None:
         """Load the codec; None when all is well."""
@@ -42,7 +44,12 @@ class Worker:
         try:
             assert self._codec is not None, "start() comes first"
             return tokenize_shard(
-                shard, self._codec, self._config, attempt=attempt, tally=self._tally
+                shard,
+                self._codec,
+                self._config,
+                attempt=attempt,
+                tally=self._tally,
+                decoders=self._decoders,
             )
         except Exception as error:  # noqa: BLE001  the actor boundary
             return _failure(error)

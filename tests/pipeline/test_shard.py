@@ -17,7 +17,7 @@ from codec.base import Waveform
 from tests.fakes import MeanCodec
 from tests.pipeline.audio_files import write_corpus, write_noise
 from tokenize_pipeline import decode_ahead
-from tokenize_pipeline.audio import open_audio
+from tokenize_pipeline.audio import AudioReader, open_audio
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import RunFailedError
 from tokenize_pipeline.plan import plan_items
@@ -123,9 +123,9 @@ def test_operators_run_on_one_thread_wherever_audio_is_decoded(
 
     def watched(*arguments: Any) -> Any:
         seen.setdefault(threading.current_thread().name, set()).add(torch.get_num_threads())
-        return open_audio(*arguments)
+        return AudioReader(*arguments)
 
-    monkeypatch.setattr(decode_ahead, "open_audio", watched)
+    monkeypatch.setattr(decode_ahead, "AudioReader", watched)
     corpus, before = write_corpus(tmp_path / "corpus", count=20), torch.get_num_threads()
     config = TokenizeConfig(("x",), str(tmp_path / "out"), "tiny_24khz", cpus_per_worker=2.0)
     try:
