@@ -5,7 +5,10 @@ CodecError
 ├── CodecConfigError         a configuration no model can be built from
 ├── CheckpointError          weights that are missing, damaged or of another model
 ├── UnsupportedBandwidthError   a bandwidth or number of codebooks the codec lacks
-└── AudioShapeError          a waveform or code array of the wrong shape, type or rate
+├── AudioShapeError          a waveform, latent or code array of the wrong shape, type or rate
+├── NonFiniteError           NaN or infinity where numbers were wanted
+├── CodebookError            codebooks that cannot be fitted to what was given, or were not yet
+└── TrainingError            a training that cannot begin or go on
 """
 
 
@@ -30,4 +33,16 @@ class UnsupportedBandwidthError(CodecError, ValueError):
 
 
 class AudioShapeError(CodecError, ValueError):
-    """A waveform or an array of codes has the wrong shape, type or sample rate."""
+    """A waveform, a latent or an array of codes has the wrong shape, type or sample rate."""
+
+
+class NonFiniteError(CodecError, ValueError):
+    """The input holds NaN or infinite values."""
+
+
+class CodebookError(CodecError, ValueError):
+    """Codebooks cannot be fitted to what was given, or have not been fitted yet."""
+
+
+class TrainingError(CodecError):
+    """A training cannot begin, or cannot go on from its checkpoint."""

@@ -21,6 +21,23 @@ def list_codecs() -> tuple[str, ...]:
     return tuple(sorted([*embedded, *_PUBLISHED]))
 
 
+def checkpoint_of(name: str) -> str | Path:
+    """Where the weights of a codec are: folder, file or hub id.
+
+    Raises:
+        UnknownCodecError: the name is none of `list_codecs()`, and nothing is there.
+    """
+    if (_EMBEDDED / name).is_dir() and name in list_codecs():
+        return _EMBEDDED / name
+    source = _PUBLISHED.get(name, name)
+    if not Path(source).exists() and "/" not in source:
+        known = ", ".join(list_codecs())
+        raise UnknownCodecError(
+            f"unknown codec {name!r}; choose one of {known}, a folder, a .th file or a hub id"
+        )
+    return source
+
+
 def load_codec(
     name: str,
     device: str | torch.device = "cpu",
@@ -48,17 +65,8 @@ def load_codec(
         CheckpointError: its weights are damaged.
         CodecConfigError: the values make no sense together.
     """
-    if (_EMBEDDED / name).is_dir() and name in list_codecs():
-        source: str | Path = _EMBEDDED / name
-    else:
-        source = _PUBLISHED.get(name, name)
-    if isinstance(source, str) and not Path(source).exists() and "/" not in source:
-        known = ", ".join(list_codecs())
-        raise UnknownCodecError(
-            f"unknown codec {name!r}; choose one of {known}, a folder, a .th file or a hub id"
-        )
     return EncodecCodec.from_pretrained(
-        source,
+        checkpoint_of(name),
         name,
         device,
         chunk_seconds=chunk_seconds,

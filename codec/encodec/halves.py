@@ -20,7 +20,7 @@ from codec.encodec.kernels import RowLinear, RowLSTM, argmin_rows
 from codec.encodec.lstm import EncodecLSTM
 from codec.encodec.model import EncodecModel
 from codec.encodec.rows import RowLayer, Tile, row_layers
-from codec.quantization import ResidualCodebooks
+from codec.quantization import ResidualVectorQuantizer
 
 Half = Callable[[Tensor, Tile], Tensor]
 
@@ -73,7 +73,7 @@ def decoder_halves(model: EncodecModel, shape: GridShape, dtype: torch.dtype) ->
     convolutions, last = _chain(row_layers(before, dtype)), _chain(row_layers(after, dtype))
 
     def looked_up(codes_BTK: Tensor, tile: Tile) -> Tensor:
-        z_BDT = model.quantizer.decode(codes_BTK.transpose(1, 2))
+        z_BDT = model.quantizer.lookup(codes_BTK.transpose(1, 2))
         return convolutions(z_BDT.transpose(1, 2).to(dtype), tile)
 
     def audible(x_BRC: Tensor, tile: Tile) -> Tensor:
@@ -88,7 +88,7 @@ class RowSearch:
     |x - e|^2 is |x|^2 - 2 x.e + |e|^2, and |x|^2 is the same for every entry: one GEMM a codebook.
     """
 
-    def __init__(self, codebooks: ResidualCodebooks) -> None:
+    def __init__(self, codebooks: ResidualVectorQuantizer) -> None:
         self._entries = [codebooks[k].embed.detach() for k in range(len(codebooks))]
         self._distances = [
             RowLinear(-2 * e_ED, e_ED.square().sum(dim=1), torch.float32) for e_ED in self._entries

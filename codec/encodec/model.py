@@ -23,7 +23,7 @@ from codec.encodec.outputs import EncodecDecoderOutput, EncodecEncoderOutput, En
 from codec.encodec.padding import grouped_by_length, true_lengths
 from codec.encodec.seanet import EncodecDecoder, EncodecEncoder
 from codec.errors import AudioShapeError, UnsupportedBandwidthError
-from codec.quantization import ResidualCodebooks
+from codec.quantization import ResidualVectorQuantizer
 
 SILENCE_SCALE = 1e-8  # added to a chunk's root mean square, so that silence can be divided by it
 
@@ -48,8 +48,12 @@ class EncodecModel(nn.Module):
         self.config = config
         self.encoder = EncodecEncoder(config)
         self.decoder = EncodecDecoder(config)
-        self.quantizer = ResidualCodebooks(
-            config.hidden_size, config.codebook_size, config.num_quantizers
+        self.quantizer = ResidualVectorQuantizer(
+            config.hidden_size,
+            config.hidden_size,
+            config.num_quantizers,
+            config.codebook_size,
+            kmeans_init=False,
         )
 
     @classmethod
@@ -57,6 +61,7 @@ class EncodecModel(nn.Module):
         """The model of a checkpoint that was read, in eval mode."""
         model = cls(checkpoint.config)
         checkpoint.load_into(model)
+        model.quantizer.forget_usage()  # most checkpoints have none, and others in another unit
         return model.eval()
 
     @classmethod
@@ -102,11 +107,11 @@ class EncodecModel(nn.Module):
         if self.config.normalize:
             scale_B11 = chunk_scale(x_BCS)
             x_BCS, scale_B1 = x_BCS / scale_B11, scale_B11.view(-1, 1)
-        return self.quantizer.encode(self.encoder(x_BCS), num_codebooks), scale_B1
+        return self.quantizer.search(self.encoder(x_BCS), num_codebooks), scale_B1
 
     def decode_chunk(self, codes_BKT: Tensor, scale_B1: Tensor | None) -> Tensor:
         """Audio [B, C, T * hop] of chunks of one length."""
-        audio_BCS: Tensor = self.decoder(self.quantizer.decode(codes_BKT))
+        audio_BCS: Tensor = self.decoder(self.quantizer.lookup(codes_BKT))
         return audio_BCS if scale_B1 is None else audio_BCS * scale_B1.view(-1, 1, 1)
 
     @overload

@@ -1,6 +1,6 @@
-"""Vector quantization: codebooks and the residual stack of them."""
+"""Vector quantization: codebooks, the residual stack of them, and how they learn."""
 
 from codec.quantization.codebook import EuclideanCodebook
-from codec.quantization.residual import ResidualCodebooks
+from codec.quantization.residual import QuantizedResult, ResidualVectorQuantizer
 
-__all__ = ["EuclideanCodebook", "ResidualCodebooks"]
+__all__ = ["EuclideanCodebook", "QuantizedResult", "ResidualVectorQuantizer"]

@@ -1,4 +1,6 @@
-"""How a codebook learns: k-means to begin with, moving averages, and replacement of dead entries.
+"""How a codebook follows its vectors: moving averages, and replacement of dead entries.
+
+With several processes all of them see the sums over all their vectors and do the same.
 
 Dimension key: N vectors, D width, E entries.
 """
@@ -6,42 +8,34 @@ Dimension key: N vectors, D width, E entries.
 import torch
 from torch import Tensor
 
+from codec import processes
 from codec.quantization.codebook import EuclideanCodebook
 
-EPSILON = 1e-5
+EPSILON = 1e-5  # of Laplace smoothing
+LEAST_WEIGHT = 1e-3  # below this share of its due usage an entry stays where it is
+
+# Usage is judged once an entry of average use has had this many vectors: over fewer, a live entry
+# may well have none by chance, and whoever replaces those starves them all.
+USES_UNTIL_JUDGED = 100
+# The threshold counts uses of an entry in the time in which one of average use has this many.
+USES_OF_THRESHOLD = 20
 
 
-def fit_kmeans(
-    codebook: EuclideanCodebook, x_ND: Tensor, iterations: int, generator: torch.Generator
-) -> None:
-    """Sets the entries to the centroids of vectors; there should be several for each entry.
+def counts_and_sums(codes_N: Tensor, x_ND: Tensor, entries: int) -> tuple[Tensor, Tensor]:
+    """How many vectors each entry has, and their sums.
 
-    An entry without vectors is moved onto a random vector, so that none is born dead.
-
-    Raises:
-        ValueError: there are fewer vectors than entries, or none for the codebook to spread over.
+    Sums are float64: rounded to float32 afterwards, they are nearly always the same whatever the
+    order of the vectors was.
     """
-    entries = codebook.codebook_size
-    if len(x_ND) < entries:
-        raise ValueError(f"{len(x_ND)} vectors for {entries} entries; gather more batches first")
-    codebook.embed.copy_(x_ND[_random_rows(len(x_ND), entries, generator, x_ND)])
-    for _ in range(iterations):
-        counts_E, sums_ED = _gather(codebook.nearest(x_ND), x_ND, entries)
-        codebook.embed.copy_(sums_ED / counts_E.clamp(min=1)[:, None])
-        empty = counts_E == 0
-        rows = _random_rows(len(x_ND), int(empty.sum()), generator, x_ND)
-        codebook.embed[empty] = x_ND[rows]
-    counts_E, _ = _gather(codebook.nearest(x_ND), x_ND, entries)
-    expected = len(x_ND) / entries
-    codebook.cluster_size.copy_((counts_E / expected).clamp(min=0.5))
-    codebook.embed_avg.copy_(codebook.embed * codebook.cluster_size[:, None])
-    codebook.inited.fill_(1)
+    counts_E = torch.bincount(codes_N, minlength=entries)
+    sums_ED = x_ND.new_zeros(entries, x_ND.shape[1], dtype=torch.float64)
+    return counts_E, sums_ED.index_add_(0, codes_N, x_ND.double())
 
 
 def update_averages(
     codebook: EuclideanCodebook, x_ND: Tensor, codes_N: Tensor, decay: float
 ) -> None:
-    """Moves each entry towards the mean of the vectors it was nearest to.
+    """Moves each entry towards the mean of the vectors, of all processes, it was nearest to.
 
     `cluster_size` is kept relative to what a live entry expects: an entry used exactly its share of
     the time has 1, whatever the size of the batch.
@@ -50,44 +44,62 @@ def update_averages(
         with Laplace smoothing of the sizes.
     """
     entries = codebook.codebook_size
-    counts_E, sums_ED = _gather(codes_N, x_ND, entries)
-    expected = len(x_ND) / entries
-    codebook.cluster_size.lerp_(counts_E / expected, 1 - decay)
-    codebook.embed_avg.lerp_(sums_ED / expected, 1 - decay)
+    counts_E, sums_ED = counts_and_sums(codes_N, x_ND, entries)
+    joined_ED1 = processes.summed(torch.cat([sums_ED, counts_E.double()[:, None]], dim=1))
+    sums_ED, counts_E = joined_ED1[:, :-1], joined_ED1[:, -1]
+    expected = counts_E.sum() / entries
+    codebook.uses += counts_E.long()
+    codebook.cluster_size.lerp_((counts_E / expected).float(), 1 - decay)
+    codebook.embed_avg.lerp_((sums_ED / expected).float(), 1 - decay)
     total = codebook.cluster_size.sum()
     smoothed_E = (codebook.cluster_size + EPSILON) / (total + entries * EPSILON) * total
-    codebook.embed.copy_(codebook.embed_avg / smoothed_E[:, None])
+    moved_ED = codebook.embed_avg / smoothed_E[:, None]
+    has_weight_E1 = (codebook.cluster_size > LEAST_WEIGHT)[:, None]
+    codebook.embed.copy_(torch.where(has_weight_E1, moved_ED, codebook.embed))
 
 
-def replace_dead(
-    codebook: EuclideanCodebook, x_ND: Tensor, threshold: float, generator: torch.Generator
-) -> int:
-    """Moves entries used less than `threshold` of their share onto random vectors.
+def expire(codebook: EuclideanCodebook, threshold: float) -> None:
+    """Judges how entries were used, once `USES_UNTIL_JUDGED` is reached; earlier it does nothing.
 
-    The averages are reset with the entry, or the next update would put the dead one back.
+    Args:
+        codebook: whose `uses` say how often each entry was used since the last judgement.
+        threshold: uses below which an entry is dead, in the time in which one of average use has
+            `USES_OF_THRESHOLD`; 0 lets all live.
+    """
+    average = average_uses(codebook)
+    if average >= USES_UNTIL_JUDGED:
+        codebook.is_expired |= codebook.uses < threshold / USES_OF_THRESHOLD * average
+        codebook.uses.zero_()
+
+
+def replace_expired(codebook: EuclideanCodebook, x_ND: Tensor, generator: torch.Generator) -> int:
+    """Moves expired entries onto random vectors of all processes.
+
+    The averages are reset with the entry, or the next update would put the dead one back. Where a
+    batch has too few vectors for all, the other entries wait for the next: no two go to one place.
+
+    Args:
+        codebook: of which entries may have expired.
+        x_ND: what the codebook quantizes, [N, D]; the vectors of this process.
+        generator: in the same state in all processes.
 
     Returns:
         How many entries were moved.
     """
-    dead = codebook.cluster_size < threshold
-    count = int(dead.sum())
-    if count:
-        chosen_ED = x_ND[_random_rows(len(x_ND), count, generator, x_ND)]
-        codebook.embed[dead] = chosen_ED
-        codebook.cluster_size[dead] = 1.0
-        codebook.embed_avg[dead] = chosen_ED
-    return count
+    waiting = codebook.is_expired.nonzero()[:, 0]
+    if len(waiting) == 0:
+        return 0
+    joined_ND = processes.joined_rows(x_ND)
+    rows = torch.randperm(len(joined_ND), generator=generator)[: len(waiting)].to(x_ND.device)
+    moved = waiting[: len(rows)]
+    codebook.embed[moved] = joined_ND[rows]
+    codebook.embed_avg[moved] = joined_ND[rows]
+    codebook.cluster_size[moved] = 1.0
+    codebook.uses[moved] = round(average_uses(codebook))  # as if it had its share all along
+    codebook.is_expired[moved] = False
+    return len(moved)
 
 
-def _gather(codes_N: Tensor, x_ND: Tensor, entries: int) -> tuple[Tensor, Tensor]:
-    """How many vectors each entry has, and their sum."""
-    counts_E = torch.bincount(codes_N, minlength=entries).to(x_ND.dtype)
-    sums_ED = x_ND.new_zeros(entries, x_ND.shape[1]).index_add_(0, codes_N, x_ND)
-    return counts_E, sums_ED
-
-
-def _random_rows(rows: int, count: int, generator: torch.Generator, like: Tensor) -> Tensor:
-    """`count` different row numbers; some twice where there are too few rows."""
-    order = torch.randperm(rows, generator=generator)
-    repeats = -(-count // max(1, rows))
-    return order.repeat(max(1, repeats))[:count].to(like.device)
+def average_uses(codebook: EuclideanCodebook) -> float:
+    """Uses of an entry of average use since usage was last judged."""
+    return float(codebook.uses.sum()) / codebook.codebook_size

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from codec.errors import TrainingError
+
 
 class Excerpts:
     """Draws batches of excerpts of one length, every second of audio equally likely.
@@ -21,7 +23,6 @@ class Excerpts:
         recordings: Sequence[Tensor],
         weights: Sequence[float],
         excerpt_samples: int,
-        generator: torch.Generator,
     ) -> None:
         """Takes mono recordings, [S] each, int16 or float, and how often to draw from each.
 
@@ -29,30 +30,34 @@ class Excerpts:
             recordings: int16, to hold hours in little memory.
             weights: relative probability of each recording.
             excerpt_samples: length of an excerpt.
-            generator: source of all randomness.
 
         Raises:
-            ValueError: there are no recordings.
+            TrainingError: there are no recordings, or one of no samples.
         """
-        if not recordings:
-            raise ValueError("no recordings to train on")
+        if not recordings or not all(map(len, recordings)):
+            raise TrainingError("training needs recordings, of at least one sample each")
         self._recordings = recordings
         self._weights = torch.tensor(weights, dtype=torch.float64)
-        self._samples = excerpt_samples
-        self._generator = generator
+        self.excerpt_samples = excerpt_samples
 
-    def batch(self, size: int) -> Tensor:
-        """Float [B, S], within -1 and 1."""
-        chosen = torch.multinomial(self._weights, size, True, generator=self._generator)
-        excerpts = torch.stack([self._excerpt(self._recordings[i]) for i in chosen.tolist()])
-        gains = torch.empty(size, 1).uniform_(-12.0, 6.0, generator=self._generator)
-        unchanged = torch.rand(size, 1, generator=self._generator) < 0.5
+    @property
+    def num_samples(self) -> int:
+        """Length of all recordings together."""
+        return sum(len(recording) for recording in self._recordings)
+
+    def batch(self, size: int, generator: torch.Generator) -> Tensor:
+        """Float [B, S], within -1 and 1; the generator decides all that is random."""
+        chosen = torch.multinomial(self._weights, size, True, generator=generator)
+        recordings = (self._recordings[index] for index in chosen.tolist())
+        excerpts = torch.stack([self._excerpt(recording, generator) for recording in recordings])
+        gains = torch.empty(size, 1).uniform_(-12.0, 6.0, generator=generator)
+        unchanged = torch.rand(size, 1, generator=generator) < 0.5
         gains[unchanged] = 0.0
         return (excerpts.float() / 32768 * 10 ** (gains / 20)).clamp(-1, 1)
 
-    def _excerpt(self, recording: Tensor) -> Tensor:
-        if len(recording) < self._samples:
-            recording = recording.repeat(-(-self._samples // len(recording)))
-        last_start = len(recording) - self._samples
-        start = int(torch.randint(last_start + 1, (1,), generator=self._generator))
-        return recording[start : start + self._samples]
+    def _excerpt(self, recording: Tensor, generator: torch.Generator) -> Tensor:
+        if len(recording) < self.excerpt_samples:
+            recording = recording.repeat(-(-self.excerpt_samples // len(recording)))
+        last_start = len(recording) - self.excerpt_samples
+        start = int(torch.randint(last_start + 1, (1,), generator=generator))
+        return recording[start : start + self.excerpt_samples]

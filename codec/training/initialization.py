@@ -12,9 +12,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from codec import processes
 from codec.encodec.conv import EncodecConv1d, EncodecConvTranspose1d
 from codec.encodec.model import EncodecModel
 from codec.encodec.seanet import EncodecResnetBlock
+from codec.errors import CodecConfigError
 
 RESIDUAL_GAIN = 0.3
 
@@ -51,16 +53,30 @@ def _rescaling(wanted: float) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor
 
 
 class PrincipalComponents:
-    """The leading directions of frames of audio: a linear codec for a network to imitate first."""
+    """The leading directions of frames of audio: a linear codec for a network to imitate first.
+
+    All processes get those of process 0.
+    """
 
     def __init__(self, audio_BS: Tensor, hop: int, width: int) -> None:
-        """Fits `width` directions to the frames of `hop` samples in a batch."""
+        """Fits `width` directions to the frames of `hop` samples in a batch.
+
+        Raises:
+            CodecConfigError: there are fewer samples in a frame than directions.
+        """
+        if width > hop:
+            raise CodecConfigError(
+                f"a hidden_size of {width} is more than the {hop} samples of a frame, so there are "
+                "no such principal components to imitate; train without (imitate_steps of 0)"
+            )
         frames_NS = audio_BS.reshape(-1, hop)
         covariance_SS = frames_NS.t() @ frames_NS / len(frames_NS)
         variances, vectors_SS = torch.linalg.eigh(covariance_SS.double())
         self._hop = hop
-        self._basis_SD = vectors_SS[:, -width:].flip(1).float()
-        self._level = float(variances[-width:].mean().sqrt())
+        self._basis_SD = vectors_SS[:, -width:].flip(1).float().contiguous()
+        level = variances[-width:].mean().sqrt().float().clamp(min=1e-6)
+        processes.copied_from_first([self._basis_SD, level])
+        self._level = float(level)
 
     def encode(self, audio_BS: Tensor) -> Tensor:
         """Latent [B, D, T] of a batch whose length is a multiple of the hop, of unit mean power."""

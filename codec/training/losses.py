@@ -85,5 +85,12 @@ def waveform_loss(wanted_BS: Tensor, found_BS: Tensor) -> Tensor:
     return noise + ((wanted_BS - found_BS).abs().mean(dim=1) / level_B).mean()
 
 
+def signal_to_noise_db(wanted_BS: Tensor, found_BS: Tensor) -> Tensor:
+    """Mean signal-to-noise ratio, within -20 and 40 dB; to look at, not to learn from."""
+    error_B = (wanted_BS - found_BS).square().sum(dim=1)
+    ratio_B = wanted_BS.square().sum(dim=1) / error_B.clamp(min=1e-9)
+    return (10 * (ratio_B + 1e-9).log10()).clamp(-20, 40).mean()
+
+
 def _emphasized(x_BS: Tensor) -> Tensor:
     return x_BS[:, 1:] - PREEMPHASIS * x_BS[:, :-1]

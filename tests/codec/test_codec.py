@@ -218,7 +218,7 @@ def test_streamed_codes_are_those_of_the_whole_file(
             x_BCS = x_BCS / encoded.scales[n]
         with torch.no_grad():
             latent_BDT = model.encoder(x_BCS)
-        whole_KT = model.quantizer.encode(latent_BDT, 8)[0]
+        whole_KT = model.quantizer.search(latent_BDT, 8)[0]
         found_KT = encoded.codes[:, start : start + frames]
         compared, there_are = assert_codes_agree(
             found_KT, whole_KT, latent_BDT[0], codebooks_of(model)
@@ -263,7 +263,7 @@ def test_every_way_of_padding_is_that_of_the_modules(
                 x_BCS = x_BCS / encoded.scales[n]
             with torch.no_grad():
                 latent_BDT = codec._model.encoder(x_BCS)
-            whole_KT = codec._model.quantizer.encode(latent_BDT, 1)[0]
+            whole_KT = codec._model.quantizer.search(latent_BDT, 1)[0]
             found_KT = encoded.codes[:, start : start + frames]
             assert_codes_agree(found_KT, whole_KT, latent_BDT[0], [codec.codebook(0)])
             start += frames

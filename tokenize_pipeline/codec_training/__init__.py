@@ -1,0 +1,1 @@
+"""The command that trains codecs. What it trains with is `codec.training`."""
