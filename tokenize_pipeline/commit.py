@@ -142,10 +142,10 @@ class RunFolder:
         self._write(storage.join(self.url, "README.md"), text.encode())
 
     def is_finished(self) -> bool:
-        """Whether the files that are written last are there, and no shard is given up."""
+        """Whether the files that are written last are there, and none that goes before the end."""
         last = (storage.join(self.url, "README.md"), self._run("rejected.parquet"))
-        waiting = storage.list_files(self._run("quarantine"))
-        return not waiting and all(storage.exists(url) for url in last)
+        passing = (self._run("quarantine"), self._staging, self.lock_url)
+        return all(map(storage.exists, last)) and not any(map(storage.list_files, passing))
 
     def clean_staging(self) -> None:
         """Remove what workers that were killed left half copied or half uploaded."""

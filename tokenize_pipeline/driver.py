@@ -5,7 +5,8 @@
 Everything that can be wrong with the command is found before the first byte is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,14 +84,13 @@ def tokenize(run: Run) -> RunSummary:
         RunFailedError: the run stopped; the same command resumes it.
     """
     commits = _done(run)
-    if len(commits) == len(run.shards) and run.folder.is_finished():
-        return summarize(commits.values())
-    with cluster(run.config) as room, Lease(run.folder.lock_url) as lease:
-        _check_output(run)  # again, now that nobody else writes
-        try:
+    if len(commits) < len(run.shards):
+        with cluster(run.config) as room, _driving(run) as lease:
             return _tokenize(run, room, lease)
-        except OSError as error:
-            raise RunFailedError(f"{error.strerror or error}; the same command resumes") from error
+    if not run.folder.is_finished():
+        with _driving(run):
+            return _finish(run, commits, ())
+    return summarize(commits.values())
 
 
 def check_limits(run: Run, summary: RunSummary) -> None:
@@ -142,6 +142,17 @@ def _check_output(run: Run) -> None:
 def _done(run: Run) -> dict[int, CommitRecord]:
     """Commit records of the shards that need no more work."""
     return run.folder.finished(run.shards) if run.folder.exists() else {}
+
+
+@contextmanager
+def _driving(run: Run) -> Iterator[Lease]:
+    """Be the only driver of a run for as long as the block runs."""
+    with Lease(run.folder.lock_url) as lease:
+        _check_output(run)  # again, now that nobody else writes
+        try:
+            yield lease
+        except OSError as error:
+            raise RunFailedError(f"{error.strerror or error}; the same command resumes") from error
 
 
 def _tokenize(run: Run, room: Room, lease: Lease) -> RunSummary:
