@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), ConfigurationError.exit_code)
     except PipelineError as error:
         return _fail(str(error), error.exit_code)
+    except OSError as error:  # of storage, before anything was written or while verifying
+        return _fail(str(error), RunFailedError.exit_code)
     except (KeyboardInterrupt, SystemExit):
         return _fail("stopped; run the same command again to resume", 1)
 

@@ -1,9 +1,5 @@
 """Sources and outputs on S3: a real server in a process of its own."""
 
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +8,7 @@ import s3fs  # type: ignore[import-untyped]
 
 from tests.fakes import MeanCodec
 from tests.pipeline.audio_files import write_corpus
+from tests.s3_server import CREDENTIALS, s3_server
 from tokenize_pipeline import load_tokens, storage
 from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.config import TokenizeConfig
@@ -22,36 +19,14 @@ from tokenize_pipeline.shard import tokenize_shard
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """An empty bucket."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    quiet = subprocess.DEVNULL
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        subprocess.Popen(command, stdout=quiet, stderr=quiet) as server,
-    ):
+    with s3_server() as port, pytest.MonkeyPatch.context() as patch:
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        try:
-            wait_for(port, server)
-            s3fs.S3FileSystem().mkdir("tokens")
-            yield "s3://tokens"
-        finally:
-            s3fs.S3FileSystem.clear_instance_cache()
-            server.terminate()
-
-
-def wait_for(port: int, server: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end and server.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    pytest.fail("the S3 server did not start")
+        s3fs.S3FileSystem.clear_instance_cache()
+        s3fs.S3FileSystem().mkdir("tokens")
+        yield "s3://tokens"
+        s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_a_run_from_bucket_to_bucket_is_that_of_local_files(bucket: str, tmp_path: Path) -> None:
