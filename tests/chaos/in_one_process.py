@@ -204,14 +204,14 @@ class _PoolHere:
         if self._orders.seed is None:
             return shards
         shuffled = random.Random(self._orders.seed).sample(list(shards), len(shards))
-        return [_Placed(s.index, s.fingerprint, s.items, -n) for n, s in enumerate(shuffled)]
+        return [_Placed(**vars(s), pretended_bytes=-n) for n, s in enumerate(shuffled)]
 
 
 @dataclass(frozen=True)
 class _Placed(Shard):
     """A shard that pretends to have a size."""
 
-    pretended_bytes: int
+    pretended_bytes: int = 0
 
     @property
     def size_bytes(self) -> int:
