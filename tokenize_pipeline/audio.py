@@ -14,10 +14,13 @@ import torch
 from torch import Tensor
 
 from codec.exact import one_thread
+from tokenize_pipeline.audio_limits import AudioPolicy
 from tokenize_pipeline.decoders import Block, DecodedFile, encode_flac
 from tokenize_pipeline.mixing import mix
 from tokenize_pipeline.records import Segment
 from tokenize_pipeline.resample import resample
+
+_TAKE_ALL = AudioPolicy()
 
 
 class Decoded(Protocol):
@@ -25,6 +28,7 @@ class Decoded(Protocol):
 
     sample_rate: int  # of its first block, Hz
     channels: int  # of its first block
+    flags: tuple[str, ...]  # codes of what was found and kept; final once the blocks have ended
 
     def blocks(self) -> Iterator[Block]:
         """The samples. May be called once."""
@@ -44,11 +48,18 @@ class Decoders(Protocol):
 
 
 class OwnProcess:
-    """Decodes in this process, which a hostile file may end."""
+    """Decodes in this process, which a hostile file may end.
+
+    Args:
+        policy: which recordings are taken.
+    """
+
+    def __init__(self, policy: AudioPolicy = _TAKE_ALL) -> None:
+        self._policy = policy
 
     def open(self, file: BinaryIO, name: str, segment: Segment | None = None) -> Decoded:
         """See `Decoders`."""
-        return DecodedFile(file, name, segment)
+        return DecodedFile(file, name, segment, self._policy)
 
 
 class AudioReader:

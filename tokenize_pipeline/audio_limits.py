@@ -4,17 +4,37 @@ Dimension key: C channels, S samples.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tokenize_pipeline.errors import AudioError
 
-MAX_SECONDS = 24 * 3600.0  # longest recording
+MAX_SECONDS = 24 * 3600.0  # longest recording, whatever a run allows
 MAX_CHANNELS = 64
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 1_000, 768_000  # Hz
 MAX_LEVEL = 100.0  # 40 dB over full scale
 SEGMENT_TOLERANCE_SECONDS = 0.1  # manifests round: by how much a segment may outlast its file
+
+
+@dataclass(frozen=True)
+class AudioPolicy:
+    """Which recordings a run takes.
+
+    Args:
+        min_seconds: of a recording; shorter ones are `too_short`.
+        max_seconds: of a recording; longer ones are `too_long`.
+        keep: codes of `KEEPABLE` that are flagged instead of rejected.
+    """
+
+    min_seconds: float = 0.0
+    max_seconds: float = MAX_SECONDS
+    keep: tuple[str, ...] = ()
+
+
+# What can be kept: there is audio that a codec can encode, only not as it should be.
+KEEPABLE = ("truncated", "too_short", "too_long")
 
 
 def check_format(sample_rate: int, channels: int) -> None:
@@ -26,10 +46,16 @@ def check_format(sample_rate: int, channels: int) -> None:
         raise AudioError("unsupported", f"{channels} channels; 1 to {MAX_CHANNELS} are supported")
 
 
-def check_length(num_samples: int, sample_rate: int) -> None:
-    """Refuse recordings without end."""
-    if num_samples > MAX_SECONDS * sample_rate:
-        raise AudioError("too_long", f"longer than {MAX_SECONDS / 3600:g} hours")
+def check_length(seconds: float, longest_seconds: float) -> None:
+    """Refuse recordings without end, and those that are longer than a run accepts."""
+    if seconds > longest_seconds:
+        raise AudioError("too_long", f"longer than {longest_seconds:g} s")
+
+
+def check_not_short(seconds: float, shortest_seconds: float) -> None:
+    """Refuse recordings that are shorter than a run accepts."""
+    if seconds < shortest_seconds:
+        raise AudioError("too_short", f"{seconds:g} s; {shortest_seconds:g} s are wanted")
 
 
 def check_level(samples_SC: NDArray[np.float32]) -> None:

@@ -10,6 +10,7 @@ from types import FrameType
 
 from codec import CodecError, list_codecs
 from codec.base import PRECISIONS
+from tokenize_pipeline.audio_limits import KEEPABLE, MAX_SECONDS
 from tokenize_pipeline.config import (
     DEFAULT_CODEBOOKS,
     DEFAULT_CODEC,
@@ -84,7 +85,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _config(arguments: argparse.Namespace) -> TokenizeConfig:
     values = {name: value for name, value in vars(arguments).items() if name != "run"}
-    return TokenizeConfig(**{**values, "sources": tuple(values["sources"])})
+    tuples = {name: tuple(values[name]) for name in ("sources", "keep")}
+    return TokenizeConfig(**{**values, **tuples})
 
 
 def _plan_lines(run: Run) -> list[str]:
@@ -211,6 +213,22 @@ def _add_run_options(group: "argparse._ArgumentGroup") -> None:
         metavar="S",
         help="cut long recordings into rows of at most S seconds, on frame boundaries; their ids "
         "end in #000000, #000001, ... (default: one row a recording)",
+    )
+    for option, default in (("--min-seconds", 0.0), ("--max-seconds", MAX_SECONDS)):
+        group.add_argument(
+            option,
+            type=float,
+            default=default,
+            metavar="S",
+            help="of a recording; others are rejected (default: %(default)g)",
+        )
+    group.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        choices=KEEPABLE,
+        help="make tokens of such recordings too and name the reason in the column `flags`; may "
+        "be given several times (default: reject them)",
     )
     group.add_argument(
         "--max-rejected",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codec.base import PRECISIONS, CodecSpec
+from tokenize_pipeline.audio_limits import KEEPABLE, MAX_SECONDS, AudioPolicy
 from tokenize_pipeline.credentials import refuse_secrets
 from tokenize_pipeline.errors import ConfigurationError
 
@@ -31,6 +32,9 @@ class TokenizeConfig:
     normalize: bool | None = None
     precision: str = PRECISIONS[0]  # of the network
     row_seconds: float | None = None  # None: one row a recording
+    min_seconds: float = 0.0  # shorter recordings are rejected
+    max_seconds: float = MAX_SECONDS  # longer ones too
+    keep: tuple[str, ...] = ()  # codes that are flagged instead of rejected
     max_rejected: float = DEFAULT_MAX_REJECTED  # fraction of recordings
     shard_timeout_seconds: float = DEFAULT_SHARD_TIMEOUT_SECONDS  # without any progress
     workers: int | None = None  # None: as many as the cluster has room for
@@ -51,6 +55,17 @@ class TokenizeConfig:
         _check_positive("--workers", self.workers)
         _check_positive("--shard-timeout", self.shard_timeout_seconds)
         _check_positive("--cpus-per-worker", self.cpus_per_worker)
+        _check_positive("--max-seconds", self.max_seconds)
+        if not 0 <= self.min_seconds <= self.max_seconds <= MAX_SECONDS:
+            raise ConfigurationError(
+                "0 <= --min-seconds <= --max-seconds <= "
+                f"{MAX_SECONDS:g} must hold, got {self.min_seconds:g} and {self.max_seconds:g}"
+            )
+        if unknown := set(self.keep) - set(KEEPABLE):
+            raise ConfigurationError(
+                f"--keep takes {', '.join(KEEPABLE)}, got {', '.join(sorted(unknown))}; recordings "
+                "rejected for other reasons have no audio to keep"
+            )
         _check_fraction("--max-rejected", self.max_rejected)
         _check_fraction("--overlap", self.overlap)
         if self.precision not in PRECISIONS:
@@ -64,6 +79,11 @@ class TokenizeConfig:
     def threads_per_worker(self) -> int:
         """Threads that decode, and threads that encode: one of each for every CPU."""
         return max(1, round(self.cpus_per_worker))
+
+    @property
+    def audio_policy(self) -> AudioPolicy:
+        """Which recordings are taken."""
+        return AudioPolicy(self.min_seconds, self.max_seconds, tuple(sorted(set(self.keep))))
 
     def codec_options(self) -> dict[str, Any]:
         """What of the checkpoint is replaced: arguments of `load_codec` that were given."""

@@ -58,6 +58,7 @@ class DecodedRecording:
         num_samples: samples given out so far, at the codec's rate.
         source_sample_rate: Hz of the file; 0 before its first block.
         source_channels: channels of the file; 0 before its first block.
+        flags: codes of what was found and kept; final once the blocks have ended.
     """
 
     def __init__(self, entry: Recording | RejectedRecording, ahead: "DecodeAhead") -> None:
@@ -69,6 +70,7 @@ class DecodedRecording:
         self.num_samples = 0
         self.source_sample_rate = 0
         self.source_channels = 0
+        self.flags: tuple[str, ...] = ()
         self.queue = _Queue()
         self._ahead = ahead
         self._blocks = self._decode(ahead.sample_rate, ahead.channels)
@@ -104,6 +106,7 @@ class DecodedRecording:
                 self.source_sample_rate = decoded.sample_rate
                 self.source_channels = decoded.channels
                 yield from AudioReader(decoded, sample_rate, channels).blocks()
+                self.flags = decoded.flags
 
     def _reject(self, code: str, detail: str) -> None:
         self.rejected = RejectedRecording(self.recording.id, self.recording.source, code, detail)

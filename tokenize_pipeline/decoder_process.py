@@ -29,6 +29,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from tokenize_pipeline import framing
+from tokenize_pipeline.audio_limits import AudioPolicy
 from tokenize_pipeline.decoders import DecodedFile
 from tokenize_pipeline.errors import AudioError
 from tokenize_pipeline.records import Segment
@@ -105,15 +106,16 @@ def _serve(worker: socket.socket) -> bool:
     """Decode one recording; whether to go on with another."""
     request = json.loads(framing.receive(worker).payload)
     segment = Segment(*request["segment"]) if request["segment"] else None
+    policy = AudioPolicy(**request["policy"])
     file = io.BufferedReader(_WorkersFile(worker, request["size_bytes"]), _READ_BYTES)
     try:
-        decoded = DecodedFile(cast(BinaryIO, file), request["name"], segment)
+        decoded = DecodedFile(cast(BinaryIO, file), request["name"], segment, policy)
         framing.send(worker, framing.OPENED, b"", decoded.sample_rate, decoded.channels)
         blocks = decoded.blocks()
         while framing.receive(worker).kind == framing.NEXT:
             block = next(blocks, None)
             if block is None:
-                framing.send(worker, framing.END)
+                framing.send(worker, framing.END, json.dumps(decoded.flags).encode())
                 return True
             samples_SC = np.ascontiguousarray(block.samples)
             framing.send(worker, framing.BLOCK, samples_SC, block.sample_rate, samples_SC.shape[1])

@@ -15,6 +15,7 @@ Dimension key: C channels, S samples.
 import io
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO, Protocol
@@ -28,10 +29,12 @@ from numpy.typing import NDArray
 
 from tokenize_pipeline.audio_limits import (
     MAX_SECONDS,
+    AudioPolicy,
     check_complete,
     check_format,
     check_length,
     check_level,
+    check_not_short,
     check_segment,
 )
 from tokenize_pipeline.containers import cut_short, is_open_flac
@@ -41,6 +44,7 @@ from tokenize_pipeline.watched_file import WatchedFile
 
 BLOCK_SAMPLES = 1 << 16  # decoded at once, a channel
 _WHOLE = Segment()
+_TAKE_ALL = AudioPolicy()
 
 
 @dataclass(frozen=True)
@@ -58,25 +62,36 @@ class DecodedFile:
         file: seekable; the caller closes it when done.
         name: stands in messages only; the format is told from the content.
         segment: the stretch that is wanted; None for all of it.
+        policy: which recordings are taken.
 
     Attributes:
         sample_rate: of the first block, Hz.
         channels: of the first block.
+        flags: codes of what was found and kept; final once the blocks have ended.
 
     Raises:
         AudioError: no decoder reads it, it was cut, or it is outside the limits of this module.
     """
 
-    def __init__(self, file: BinaryIO, name: str, segment: Segment | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        name: str,
+        segment: Segment | None = None,
+        policy: AudioPolicy = _TAKE_ALL,
+    ) -> None:
+        self.flags: tuple[str, ...] = ()
         self._file = WatchedFile(file)
         self._segment = segment or _WHOLE
-        if self._file.seek(0, os.SEEK_END) == 0:
+        self._policy = policy
+        self._size_bytes = self._file.seek(0, os.SEEK_END)
+        if self._size_bytes == 0:
             raise AudioError("empty", f"{name} has no bytes")
         # A segment that ends before the cut is none the worse for it.
         cut = cut_short(file) if self._segment.duration_seconds is None else None
         self._file.raise_failure()
         if cut is not None:
-            raise AudioError("truncated", cut)
+            self._flag(AudioError("truncated", cut))
         self._decoder = _first_fitting(self._file, name)
         self.sample_rate = self._decoder.sample_rate
         self.channels = self._decoder.channels
@@ -88,14 +103,33 @@ class DecodedFile:
         Raises:
             AudioError: the file cannot become tokens; also after some blocks were given.
         """
-        num_samples = 0
+        seconds = 0.0
         for block in self._wanted():
-            num_samples += len(block.samples)
-            check_length(num_samples, block.sample_rate)
+            seconds += len(block.samples) / block.sample_rate
+            check_length(seconds, MAX_SECONDS)
+            with self._flagged():
+                check_length(seconds, self._policy.max_seconds)
             check_level(block.samples)
             yield block
-        if num_samples == 0:
+        if seconds == 0:
             raise AudioError("empty", "the segment holds no samples")
+        with self._flagged():
+            check_not_short(seconds, self._policy.min_seconds)
+
+    @contextmanager
+    def _flagged(self) -> Iterator[None]:
+        """Turn an error inside the block into a flag, if that is the policy."""
+        try:
+            yield
+        except AudioError as error:
+            self._flag(error)
+
+    def _flag(self, error: AudioError) -> None:
+        """Keep an error as a flag if that is the policy, else raise it."""
+        if error.code not in self._policy.keep:
+            raise error
+        if error.code not in self.flags:
+            self.flags = (*self.flags, error.code)
 
     def close(self) -> None:
         """Nothing is held that the file does not hold."""
@@ -117,9 +151,10 @@ class DecodedFile:
                 yield Block(wanted_SC, block.sample_rate)
             if stop is not None and position >= stop:
                 return
-        check_segment(position, start, stop, rate)
-        if stop is None:
-            check_complete(position, self._decoder.declared_samples)
+        with self._flagged():
+            check_segment(position, start, stop, rate)
+            if stop is None:
+                check_complete(position, self._decoder.declared_samples)
 
     def _decoded(self) -> Iterator[Block]:
         try:
@@ -128,6 +163,12 @@ class DecodedFile:
             raise
         except Exception as error:  # decoders raise errors of any type on damaged files
             self._file.raise_failure()
+            if "truncated" in self.flags:  # it stopped at the cut
+                return
+            if self._decoder.declared_samples is not None and self._file.tell() >= self._size_bytes:
+                detail = f"decoding stopped at the end of the file: {_reason(error)}"
+                self._flag(AudioError("truncated", detail))
+                return
             detail = f"decoding stopped in the middle: {_reason(error)}"
             raise AudioError("undecodable", detail) from error
 
@@ -217,6 +258,10 @@ class _SoundFileDecoder:
 _INTEGER_FORMATS = {"u8": (128, 2**7), "s16": (0, 2**15), "s32": (0, 2**31), "s64": (0, 2**63)}
 
 
+# Formats of FFmpeg whose headers declare their samples exactly.
+_DECLARE_SAMPLES = ("ape", "dsf", "iff", "mpc", "tak", "tta", "wv")
+
+
 class _FFmpegDecoder:
     """FFmpeg through PyAV; the first audio stream of the file."""
 
@@ -234,7 +279,12 @@ class _FFmpegDecoder:
         self._first_frame = first
         self.sample_rate = first.sample_rate
         self.channels = first.layout.nb_channels
-        self.declared_samples: int | None = None
+        self.declared_samples = self._declared(self._container.streams.audio[0])
+
+    def _declared(self, stream: AudioStream) -> int | None:
+        if self._container.format.name not in _DECLARE_SAMPLES or stream.duration is None:
+            return None
+        return int(stream.duration * (stream.time_base or 0) * self.sample_rate)
 
     def enter_at(self, sample: int) -> int:
         """See `_Decoder`. FFmpeg finds places by time, which is not exact."""

@@ -20,7 +20,7 @@ from tokenize_pipeline.committing import Committing
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import ConfigurationError, LimitExceededError, RunFailedError
 from tokenize_pipeline.lease import Lease
-from tokenize_pipeline.metadata import agree_columns
+from tokenize_pipeline.metadata import FLAGS, agree_columns
 from tokenize_pipeline.plan import (
     changed_items,
     codec_identity,
@@ -31,7 +31,7 @@ from tokenize_pipeline.plan import (
 )
 from tokenize_pipeline.pool import ShardPool
 from tokenize_pipeline.progress import Progress, Tally
-from tokenize_pipeline.records import CommitRecord, FailedShard, Shard
+from tokenize_pipeline.records import CommitRecord, FailedShard, Shard, SourceItem
 from tokenize_pipeline.summary import RunSummary, summarize
 from tokenize_pipeline.worker import open_codec
 
@@ -66,11 +66,16 @@ def prepare(config: TokenizeConfig) -> Run:
     found = plan_sources(config.sources)
     spec = open_codec(config).spec
     codec = codec_identity(spec, config)
-    shards = plan_shards(found.items, codec, agree_columns(found.items))
+    shards = plan_shards(found.items, codec, _columns(config, found.items))
     identity = run_identity(codec, shards)
     run = Run(config, RunFolder(config.output), spec, identity, tuple(shards), found.ignored_files)
     _check_output(run)
     return run
+
+
+def _columns(config: TokenizeConfig, items: Sequence[SourceItem]) -> dict[str, str]:
+    """The columns of all parts besides those that every run has, type by name."""
+    return agree_columns(items) | ({FLAGS: "list"} if config.keep else {})
 
 
 def tokenize(run: Run) -> RunSummary:

@@ -18,13 +18,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from types import TracebackType
 from typing import BinaryIO
 
 import numpy as np
 
 from tokenize_pipeline import framing
+from tokenize_pipeline.audio_limits import AudioPolicy
 from tokenize_pipeline.decoder_process import FORK, NUMBER, PLACE, REAP
 from tokenize_pipeline.decoders import Block
 from tokenize_pipeline.errors import AudioError
@@ -32,6 +33,7 @@ from tokenize_pipeline.records import Segment
 
 PATIENCE_SECONDS = 60.0  # that a decoder may take for a block, reading the file apart
 
+_TAKE_ALL = AudioPolicy()
 _SOCKET_BYTES = 1 << 20
 # What a decoder does to itself. Whoever sends another signal means the machine, not the recording.
 _CRASHES = frozenset(
@@ -71,11 +73,18 @@ class DecoderPool:
     The first recording starts the program that forks them; leaving the block ends all.
 
     Args:
+        policy: which recordings are taken.
         program: Python source of that program; tests have others.
         patience_seconds: see `PATIENCE_SECONDS`.
     """
 
-    def __init__(self, program: str = PROGRAM, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        policy: AudioPolicy = _TAKE_ALL,
+        program: str = PROGRAM,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self.policy = policy
         self.patience_seconds = patience_seconds
         self._program = program
         self._lock = threading.Lock()  # guards everything below
@@ -175,6 +184,7 @@ class IsolatedFile:
     Attributes:
         sample_rate: of the first block, Hz.
         channels: of the first block.
+        flags: codes of what was found and kept; final once the blocks have ended.
     """
 
     def __init__(
@@ -185,12 +195,14 @@ class IsolatedFile:
         name: str,
         segment: Segment | None,
     ) -> None:
+        self.flags: tuple[str, ...] = ()
         self._pool = pool
         self._child: _Child | None = child
         self._file = file
         request = {
             "name": name,
             "size_bytes": file.seek(0, io.SEEK_END),
+            "policy": asdict(pool.policy),
             "segment": None if segment is None else astuple(segment),
         }
         opened = self._ask(child, framing.OPEN, json.dumps(request).encode())
@@ -207,6 +219,7 @@ class IsolatedFile:
             while self._child is not None:
                 message = self._ask(self._child, framing.NEXT)
                 if message.kind == framing.END:
+                    self.flags = tuple(json.loads(message.payload))
                     self._pool.take_back(self._child)
                     self._child = None
                     return

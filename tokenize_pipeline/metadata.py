@@ -27,11 +27,12 @@ from tokenize_pipeline.schema import COLUMN_NAMES, stored_text
 from tokenize_pipeline.sources import has_metadata, read_recordings
 
 LEFT_OVER = "metadata"
+FLAGS = "flags"  # why a recording would have been rejected; only where a run keeps some such
 
 _PEEKED_ITEMS = 16  # evenly over all that may have metadata
 _PEEKED_RECORDINGS = 16  # the first of each
 _MOST_COLUMNS = 100
-_TAKEN = frozenset({*COLUMN_NAMES, "flags", LEFT_OVER})
+_TAKEN = frozenset({*COLUMN_NAMES, FLAGS, LEFT_OVER})
 
 
 def agree_columns(items: Iterable[SourceItem]) -> dict[str, str]:

@@ -16,12 +16,13 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from codec.base import PRECISIONS, CodecSpec
 from codec.hashing import sha256_of_values
 from tokenize_pipeline import storage
+from tokenize_pipeline.audio_limits import AudioPolicy
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import ConfigurationError
 from tokenize_pipeline.grouping import items_per_shard
@@ -82,7 +83,8 @@ def plan_shards(
 
 
 def codec_identity(spec: CodecSpec, config: TokenizeConfig) -> dict[str, Any]:
-    """What decides the codes of a recording: the codec and how it is used."""
+    """What decides the codes of a recording: the codec, how it is used, which audio is taken."""
+    policy = config.audio_policy
     return {
         "format_version": FORMAT_VERSION,
         "codec": json.loads(json.dumps(spec.to_dict())),
@@ -90,6 +92,7 @@ def codec_identity(spec: CodecSpec, config: TokenizeConfig) -> dict[str, Any]:
         "num_codebooks": config.codebooks(spec),
         "row_frames": config.row_frames(spec),
         "versions": _versions(_DECIDING_PACKAGES),
+        **({"audio": json.loads(json.dumps(asdict(policy)))} if policy != AudioPolicy() else {}),
     }
 
 

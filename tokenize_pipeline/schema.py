@@ -54,6 +54,7 @@ _METADATA_TYPES = {
     "float64": pa.float64(),
     "string": pa.string(),
     "json": pa.string(),
+    "list": pa.list_(pa.string()),
 }
 COLUMN_NAMES = tuple(field.name for field in _COLUMNS)
 

@@ -22,7 +22,7 @@ from tokenize_pipeline.credentials import without_secrets
 from tokenize_pipeline.decode_ahead import DecodeAhead, DecodedRecording
 from tokenize_pipeline.errors import RunFailedError
 from tokenize_pipeline.isolation import DecoderPool
-from tokenize_pipeline.metadata import fit
+from tokenize_pipeline.metadata import FLAGS, fit
 from tokenize_pipeline.progress import Tally
 from tokenize_pipeline.records import (
     CommitRecord,
@@ -71,7 +71,7 @@ def tokenize_shard(
     with (
         one_thread(),  # before the decoding threads start, which take the number over
         scratch_folder("tokenize-", scratch) as folder,
-        nullcontext(decoders) if decoders else DecoderPool() as pool,
+        nullcontext(decoders) if decoders else DecoderPool(config.audio_policy) as pool,
         DecodeAhead(entries, spec.sample_rate, spec.channels, threads, pool) as decoded,
     ):
         encoded = _encode(codec, decoded, config.codebooks(spec), tally, rejected)
@@ -166,6 +166,8 @@ def _make_rows(
     """One row a recording, or rows of `row_frames` frames with ids `<id>#000000`, `<id>#000001`."""
     for decoded, tokens in encoded:
         metadata = fit(decoded.recording.metadata, columns)
+        if FLAGS in columns:
+            metadata[FLAGS] = list(decoded.flags)
         frames = tokens.codes.shape[1]
         if row_frames is None:
             yield _row(decoded, tokens, spec, range(frames), decoded.recording.id, metadata)

@@ -28,7 +28,7 @@ class Worker:
         self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
         self._codec: Codec | None = None
         self._tally = Tally()
-        self._decoders = DecoderPool()  # ends with this process
+        self._decoders = DecoderPool(config.audio_policy)  # ends with this process
 
     def start(self) -> Failure | None:
         """Load the codec; None when all is well."""

@@ -3,6 +3,7 @@
 import io
 import struct
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import torchaudio
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tokenize_pipeline import audio_limits, decoders
-from tokenize_pipeline.audio import open_audio
+from tokenize_pipeline import decoders
+from tokenize_pipeline.audio import OwnProcess, open_audio
+from tokenize_pipeline.audio_limits import AudioPolicy
 from tokenize_pipeline.errors import REJECTION_CODES, AudioError
 
 
@@ -166,9 +168,38 @@ def test_outside_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     error = rejection(sound(np.zeros((10, 1)), rate=2**31 - 1))
     assert error.code == "unsupported"
     assert "sample rate of 2147483647 Hz" in error.detail
-    monkeypatch.setattr(audio_limits, "MAX_SECONDS", 1.5)
+    monkeypatch.setattr(decoders, "MAX_SECONDS", 1.5)
     assert rejection(sound(tone(1.6))).code == "too_long"
     assert decode(sound(tone(1.5))).shape[1] == 36000
+
+
+def kept(data: bytes, policy: AudioPolicy) -> tuple[float, tuple[str, ...]]:
+    """Seconds decoded, and flags."""
+    decoded = OwnProcess(policy).open(io.BytesIO(data), "x")
+    seconds = sum(len(block.samples) / block.sample_rate for block in decoded.blocks())
+    return seconds, decoded.flags
+
+
+def test_lengths_that_a_run_does_not_take_are_rejected_or_flagged() -> None:
+    policy = AudioPolicy(min_seconds=1.0, max_seconds=2.0)
+    assert kept(sound(tone(1.0)), policy) == (1.0, ())
+    assert kept(sound(tone(2.0)), policy) == (2.0, ())
+    for seconds, code in ((0.9, "too_short"), (2.1, "too_long"), (30.0, "too_long")):
+        with pytest.raises(AudioError) as caught:
+            kept(sound(tone(seconds)), policy)
+        assert caught.value.code == code
+        assert kept(sound(tone(seconds)), replace(policy, keep=(code,))) == (seconds, (code,))
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "AIFF", "OGG"])
+def test_what_is_left_of_a_cut_file_can_be_kept(kind: str) -> None:
+    noise = np.random.default_rng(1).uniform(-0.3, 0.3, (320_000, 1))
+    data = sound(noise, kind=kind)
+    seconds, flags = kept(data[: len(data) // 2], AudioPolicy(keep=("truncated",)))
+    assert flags == ("truncated",)
+    assert 5 < seconds < 13
+    with pytest.raises(AudioError, match="truncated"):
+        kept(data[: len(data) // 2], AudioPolicy())
 
 
 @pytest.mark.parametrize("keep", [0.01, 0.5, 0.99])

@@ -43,7 +43,7 @@ ORDERS = {
 }
 
 class Obedient(decoders.DecodedFile):
-    def __init__(self, file, name, segment=None):
+    def __init__(self, file, name, segment, policy):
         self._order = file.read(4)
         if self._order == b"LOOP":
             while True:
@@ -52,7 +52,7 @@ class Obedient(decoders.DecodedFile):
         if name == "at once":
             ORDERS.get(self._order, int)()
         file.seek(0)
-        super().__init__(file, name, segment)
+        super().__init__(file, name, segment, policy)
 
     def blocks(self):
         blocks = super().blocks()
@@ -80,7 +80,7 @@ def pool() -> Iterator[DecoderPool]:
 
 @pytest.fixture
 def hostile() -> Iterator[DecoderPool]:
-    with DecoderPool(HOSTILE, patience_seconds=1.0) as opened:
+    with DecoderPool(program=HOSTILE, patience_seconds=1.0) as opened:
         yield opened
 
 
@@ -170,7 +170,7 @@ def test_a_shard_loses_only_what_kills_its_decoder(tmp_path: Path) -> None:
         path.write_bytes(data)
     shard = Shard(0, "0123456789", tuple(plan_items([str(corpus)])))
     config = TokenizeConfig(("x",), str(tmp_path / "out"))
-    with DecoderPool(HOSTILE, patience_seconds=2.0) as decoders:
+    with DecoderPool(program=HOSTILE, patience_seconds=2.0) as decoders:
         record = tokenize_shard(shard, MeanCodec(), config, decoders=decoders)
     assert (record.recordings, record.rows) == (6, 4)
     assert [(item.id, item.code) for item in record.rejected] == [
@@ -251,7 +251,7 @@ def test_threads_may_share_a_pool(pool: DecoderPool, tmp_path: Path) -> None:
 def test_a_pool_leaves_no_process_and_no_open_file(tmp_path: Path) -> None:
     data = write_noise(tmp_path / "a.wav", 10, 0).read_bytes()
     before = sorted(Path("/proc/self/fd").iterdir())
-    with DecoderPool(HOSTILE, patience_seconds=1.0) as decoders:
+    with DecoderPool(program=HOSTILE, patience_seconds=1.0) as decoders:
         opened = decoders.open(io.BytesIO(data), "x")
         blocks = opened.blocks()
         next(blocks)
@@ -286,7 +286,7 @@ def test_a_program_that_was_killed_is_started_again(tmp_path: Path) -> None:
 _WORKER = """
 import io, sys, time
 from tokenize_pipeline.isolation import DecoderPool
-pool = DecoderPool(sys.argv[2])
+pool = DecoderPool(program=sys.argv[2])
 pool.open(io.BytesIO(open(sys.argv[1], "rb").read()), "x")
 print(pool._process.pid, flush=True)
 pool.open(io.BytesIO(b"SPIN"), "at once")

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes import MeanCodec
@@ -32,6 +32,7 @@ def items(count: int, size_bytes: int = 1000) -> list[SourceItem]:
 
 
 @given(count=st.integers(1, 5000), size_bytes=st.sampled_from([10, 3 << 20, 700 << 20, 5 << 30]))
+@settings(deadline=None)
 def test_every_item_is_in_one_shard_and_shards_are_bounded(count: int, size_bytes: int) -> None:
     planned = items(count, size_bytes)
     shards = plan_shards(planned, IDENTITY)
@@ -123,6 +124,13 @@ def test_outputs_older_than_the_precision_are_of_float32() -> None:
     other = {**run, "codec": {**run["codec"], "precision": "bfloat16"}}
     found = "codec.precision is 'float32' there and 'bfloat16' here"
     assert differences(old, other) == differences(run, other) == [found]
+
+
+def test_which_audio_is_taken_is_part_of_the_identity() -> None:
+    spec = MeanCodec().spec
+    strict = codec_identity(spec, replace(CONFIG, min_seconds=1.0, keep=("truncated",)))
+    assert differences(IDENTITY, strict)[0].startswith("audio.keep is None there and ['truncated']")
+    assert "audio" not in IDENTITY, "outputs that are older than the options can be resumed"
 
 
 def test_the_plan_is_part_of_the_identity() -> None:
