@@ -1,6 +1,7 @@
-"""The command line: `tokenize-pipeline tokenize` and `tokenize-pipeline verify`."""
+"""The command line: `tokenize-pipeline tokenize`, `verify` and `status`."""
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ from tokenize_pipeline.credentials import without_secrets
 from tokenize_pipeline.driver import Run, check_limits, prepare, tokenize
 from tokenize_pipeline.errors import ConfigurationError, PipelineError, RunFailedError
 from tokenize_pipeline.records import Shard
+from tokenize_pipeline.status import read_status, status_lines
 from tokenize_pipeline.summary import RunSummary
 from tokenize_pipeline.verify import DEFAULT_FRACTION, verify_run
 
@@ -83,6 +85,13 @@ def _verify(arguments: argparse.Namespace) -> int:
     return result.exit_code
 
 
+def _status(arguments: argparse.Namespace) -> int:
+    status = read_status(arguments.output)
+    as_json = arguments.json
+    _print_lines([json.dumps(status.to_dict(), indent=1)] if as_json else status_lines(status))
+    return 0
+
+
 def _config(arguments: argparse.Namespace) -> TokenizeConfig:
     values = {name: value for name, value in vars(arguments).items() if name != "run"}
     tuples = {name: tuple(values[name]) for name in ("sources", "keep")}
@@ -132,6 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_tokenize(commands)
     _add_verify(commands)
+    _add_status(commands)
     return parser
 
 
@@ -297,6 +307,20 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.add_argument(
         "--report", metavar="FILE.html", help="where the report goes (default: OUTPUT/report.html)"
     )
+
+
+def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "status",
+        help="say how far a run is",
+        description="Say how far a run is, at what speed, and when it will end, from its output "
+        "folder alone. Works from anywhere that can read it, and disturbs nothing.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=_status)
+    parser.add_argument("output", metavar="OUTPUT", help="the --output of the run; any fsspec URL")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
 def _print_lines(lines: Sequence[str]) -> None:

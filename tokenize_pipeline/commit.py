@@ -28,7 +28,7 @@ from tokenize_pipeline.record_json import (
     shard_to_json,
     to_bytes,
 )
-from tokenize_pipeline.records import CommitRecord, FailedShard, RejectedRecording, Shard
+from tokenize_pipeline.records import CommitRecord, FailedShard, FileInfo, RejectedRecording, Shard
 from tokenize_pipeline.schema import rejected_to_bytes
 
 
@@ -61,18 +61,47 @@ class RunFolder:
         Raises:
             DamagedOutputError: the plan is missing or cannot be read.
         """
+        return list(self.iterate_plan())
+
+    def iterate_plan(self) -> Iterator[Shard]:
+        """The frozen shards, in order, one at a time.
+
+        Raises:
+            DamagedOutputError: the plan is missing or cannot be read.
+        """
         url = self._run("plan.jsonl")
         try:
-            return [shard_from_json(line) for line in _read(url).decode().splitlines()]
+            with storage.open_input(url) as file:
+                yield from map(shard_from_json, file)
+        except FileNotFoundError as error:
+            raise DamagedOutputError(_missing(url)) from error
         except (ValueError, KeyError, TypeError) as error:
             raise DamagedOutputError(f"{url} is damaged: {error}") from error
 
     def commits(self) -> dict[int, CommitRecord]:
         """The valid commit records, by shard. One that does not match its own hash is left out."""
-        urls = [info.url for info in storage.list_files(self._run("commits"))]
-        contents = storage.for_each(storage.read_bytes, urls)
-        records = map(commit_from_bytes, contents)
+        records = self.read_commits(self.commit_files())
         return {record.shard: record for record in records if record is not None}
+
+    def commit_files(self) -> list[FileInfo]:
+        """What a listing says of the commit records, valid or not."""
+        return storage.list_files(self._run("commits"))
+
+    def read_commits(self, files: Iterable[FileInfo]) -> Iterator[CommitRecord | None]:
+        """These commit records, in order; None for one that does not match its own hash."""
+        urls = [info.url for info in files]
+        return map(commit_from_bytes, storage.for_each(storage.read_bytes, urls))
+
+    def start_time(self) -> float | None:
+        """When the run was begun, in seconds since 1970; None if there is none."""
+        info = storage.file_info(self._run("run.json"))
+        return None if info is None else info.modified or 0.0
+
+    def driver_time(self) -> float | None:
+        """When a driver gave its last sign of life; None if the last one has ended."""
+        return max(
+            (info.modified or 0.0 for info in storage.list_files(self.lock_url)), default=None
+        )
 
     def finished(self, shards: Iterable[Shard]) -> dict[int, CommitRecord]:
         """Records of the shards whose parts are there, at their sizes, and not known as damaged."""
@@ -209,4 +238,8 @@ def _read(url: str) -> bytes:
     try:
         return storage.read_bytes(url)
     except FileNotFoundError as error:
-        raise DamagedOutputError(f"{url} does not exist: no run was started here") from error
+        raise DamagedOutputError(_missing(url)) from error
+
+
+def _missing(url: str) -> str:
+    return f"{url} does not exist: no run was started here"

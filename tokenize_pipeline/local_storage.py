@@ -19,7 +19,7 @@ def info(path: str) -> FileInfo:
     if not os.path.exists(path):
         return FileInfo(path, 0, "")
     status = os.stat(path)
-    return FileInfo(path, status.st_size, str(status.st_mtime_ns))
+    return FileInfo(path, status.st_size, str(status.st_mtime_ns), status.st_mtime)
 
 
 def walk(top: str) -> Iterator[FileInfo]:

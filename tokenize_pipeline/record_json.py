@@ -21,7 +21,7 @@ def shard_to_json(shard: Shard) -> str:
     return json.dumps({**vars(shard), "items": items, "columns": dict(shard.columns)})
 
 
-def shard_from_json(line: str) -> Shard:
+def shard_from_json(line: str | bytes) -> Shard:
     """The shard of a line; ValueError, KeyError or TypeError if it holds none."""
     values = json.loads(line)
     items = tuple(SourceItem(**item) for item in values["items"])

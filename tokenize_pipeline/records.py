@@ -18,6 +18,7 @@ class FileInfo:
     url: str
     size_bytes: int
     version: str  # etag or modification time; "" if unknown
+    modified: float | None = None  # seconds since 1970, by the clock of the storage
 
 
 @dataclass(frozen=True)

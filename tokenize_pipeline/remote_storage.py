@@ -8,6 +8,7 @@ import errno
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any, BinaryIO, cast
 
 import fsspec
@@ -18,6 +19,7 @@ from tokenize_pipeline.records import FileInfo
 
 _BLOCK_BYTES = 4 << 20  # read at once
 _ONE_PUT_BYTES = 2 << 30  # s3fs sends objects up to twice this in one request
+_TIME_KEYS = ("LastModified", "last_modified", "mtime", "updated", "created")
 _VERSION_KEYS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "md5Hash")
 
 # A request that stalls is given up and repeated, with growing pauses: by botocore as said here, and
@@ -68,7 +70,18 @@ def faults_of(url: str) -> Iterator[None]:
 def info(url: str, found: dict[str, Any]) -> FileInfo:
     """What a listing says about a file."""
     version = next((str(found[key]) for key in _VERSION_KEYS if found.get(key)), "")
-    return FileInfo(url, found.get("size") or 0, version)
+    return FileInfo(url, found.get("size") or 0, version, _modified(found))
+
+
+def _modified(found: dict[str, Any]) -> float | None:
+    """When a file was written; filesystems say it as a time, in seconds, or as ISO text."""
+    value = next((found[key] for key in _TIME_KEYS if found.get(key)), None)
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+    if isinstance(value, datetime):
+        return value.timestamp()
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def url_of(fs: Any, asked: str, asked_path: str, name: str) -> str:

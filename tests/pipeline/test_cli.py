@@ -24,6 +24,7 @@ TOKENIZE_OPTIONS = [
     *("--gpus-per-worker", "--cpus-per-worker", "--address", "--row-seconds", "--max-rejected"),
     *("--shard-timeout", "--dry-run"),
 ]
+STATUS_OPTIONS = ["OUTPUT", "--json"]
 VERIFY_OPTIONS = ["OUTPUT", "--fraction", "--deep", "--report"]
 
 
@@ -47,7 +48,8 @@ def help_text(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("command", "options"), [("tokenize", TOKENIZE_OPTIONS), ("verify", VERIFY_OPTIONS)]
+    ("command", "options"),
+    [("tokenize", TOKENIZE_OPTIONS), ("verify", VERIFY_OPTIONS), ("status", STATUS_OPTIONS)],
 )
 def test_every_option_is_explained(
     capsys: pytest.CaptureFixture[str], command: str, options: list[str]
@@ -60,7 +62,7 @@ def test_every_option_is_explained(
 
 
 def test_help_names_commands_defaults_and_codecs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert {"tokenize", "verify"} <= set(help_text(capsys).split())
+    assert {"tokenize", "verify", "status"} <= set(help_text(capsys).split())
     text = " ".join(help_text(capsys, "tokenize").split())
     assert "encodec_24khz, encodec_48khz, tiny_24khz" in text
     assert "codebooks to make (default: 8, or all if the codec has fewer)" in text

@@ -14,6 +14,7 @@ from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.plan import codec_identity, plan_items, plan_shards, run_identity
 from tokenize_pipeline.shard import tokenize_shard
+from tokenize_pipeline.status import read_status
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,10 @@ def test_a_run_from_bucket_to_bucket_is_that_of_local_files(bucket: str, tmp_pat
     local, remote = rows.values()
     assert len(local) == 9
     assert remote == local
+    status = read_status(f"{bucket}/out")
+    assert (status.shards_done, status.rejected) == (2, 2)
+    assert 0 <= status.seconds_since_start < 600, "times of objects are not seen"
+    assert status.seconds_since_commit is not None
 
 
 def finished_run(source: str, output: str) -> RunFolder:

@@ -1,0 +1,12 @@
+"""How far a run is: python jobs/status.py OUTPUT [--json]."""
+
+import sys
+from pathlib import Path
+
+# This folder comes first on sys.path, and its tokenize.py would hide the standard module.
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from tokenize_pipeline.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["status", *sys.argv[1:]]))
