@@ -47,6 +47,7 @@ def load_codec(
     normalize: bool | None = None,
     threads: int | None = None,
     precision: str = "float32",
+    gpu_slots: int | None = None,
 ) -> Codec:
     """Loads a codec; arguments that are None keep the checkpoint's own value.
 
@@ -59,11 +60,12 @@ def load_codec(
         normalize: whether each chunk is divided by its own scale.
         threads: of a CPU, that work on recordings side by side; None: as many as torch uses.
         precision: "float32", or "bfloat16", which is faster and gives other codes.
+        gpu_slots: recordings that a GPU works on at once; None: as many as is usual.
 
     Raises:
         UnknownCodecError: there is no such codec.
         CheckpointError: its weights are damaged.
-        CodecConfigError: the values make no sense together.
+        CodecConfigError: the values make no sense together, or a GPU has not the memory.
     """
     return EncodecCodec.from_pretrained(
         checkpoint_of(name),
@@ -74,4 +76,5 @@ def load_codec(
         normalize=normalize,
         threads=threads,
         precision=precision,
+        gpu_slots=gpu_slots,
     )

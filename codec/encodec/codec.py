@@ -18,17 +18,19 @@ from codec.encodec.config import EncodecConfig
 from codec.encodec.decoding import DecodingOrder
 from codec.encodec.encoding import EncodingOrder
 from codec.encodec.engine import Engine
+from codec.encodec.grid_memory import check_grid_fits, gpu_budget
 from codec.encodec.halves import GridShape, Halves, decoder_halves, encoder_halves
 from codec.encodec.model import EncodecModel
 from codec.errors import AudioShapeError, CodecConfigError
 from codec.exact import exact_kernels
 
 # The grids' shapes. Kernels round differently for another shape, so these are part of what a codec
-# is, like its weights: whoever changes one changes the fingerprint.
+# is, like its weights: whoever changes one changes the fingerprint. The slots of a GPU follow its
+# memory; what uses a GPU keeps their number beside the fingerprint.
 TILE_FRAMES = 75
 _UNIT_FRAMES = 25
 _CPU_SLOTS = 4
-_GPU_SLOTS = 256
+GPU_SLOTS = 256
 
 
 class EncodecCodec:
@@ -47,6 +49,7 @@ class EncodecCodec:
         *,
         threads: int | None = None,
         precision: str = "float32",
+        gpu_slots: int | None = None,
     ) -> None:
         """Wraps a model, whose weights are not changed from then on.
 
@@ -57,9 +60,11 @@ class EncodecCodec:
             threads: of a CPU, that work on recordings side by side; None: as many as torch uses.
             precision: "float32", or "bfloat16" for convolutions and LSTM. The search for the
                 nearest entry is float32 always.
+            gpu_slots: recordings that a GPU works on at once; None: `GPU_SLOTS`.
 
         Raises:
-            CodecConfigError: there is no such precision, or not for this model.
+            CodecConfigError: there is no such precision, or not for this model, or the memory of
+                the GPU does not hold its grid.
         """
         config = model.config
         self._model = model
@@ -83,9 +88,14 @@ class EncodecCodec:
             raise CodecConfigError(f"{name} sees recordings whole, which is done in float32 only")
         on_gpu = self._device.type != "cpu"
         frames = -(-(config.chunk_length or 0) // config.hop_length) or TILE_FRAMES
-        slots = _GPU_SLOTS if on_gpu else _CPU_SLOTS
+        gpu_slots = GPU_SLOTS if gpu_slots is None else gpu_slots
+        if gpu_slots < 1:
+            raise CodecConfigError(f"gpu_slots must be at least 1, got {gpu_slots}")
+        slots = gpu_slots if on_gpu else _CPU_SLOTS
         self._shape = GridShape(slots, frames, _UNIT_FRAMES, together=on_gpu)
         self._dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        if on_gpu and self._is_batched:
+            check_grid_fits(config, self._shape, self._dtype.itemsize, gpu_budget(self._device))
         self.spec = _spec(config, name, fingerprint, len(model.quantizer), precision)
 
     @classmethod
@@ -100,10 +110,11 @@ class EncodecCodec:
         normalize: bool | None = None,
         threads: int | None = None,
         precision: str = "float32",
+        gpu_slots: int | None = None,
     ) -> "EncodecCodec":
         """The codec of a checkpoint; what is not None replaces the checkpoint's own value.
 
-        `threads` and `precision` are those of the constructor.
+        `threads`, `precision` and `gpu_slots` are those of the constructor.
 
         Raises:
             UnknownCodecError: there is no such file, folder or repository.
@@ -111,10 +122,13 @@ class EncodecCodec:
             CodecConfigError: the values make no sense together.
         """
         checkpoint = read_checkpoint(source)
-        config = _overridden(checkpoint.config, chunk_seconds, overlap, normalize)
+        config = checkpoint.config.overridden(chunk_seconds, overlap, normalize)
         checkpoint = replace(checkpoint, config=config)
         model = EncodecModel.from_checkpoint(checkpoint).to(device)
-        return cls(model, name, checkpoint.fingerprint, threads=threads, precision=precision)
+        fingerprint = checkpoint.fingerprint
+        return cls(
+            model, name, fingerprint, threads=threads, precision=precision, gpu_slots=gpu_slots
+        )
 
     def encode(self, waveform: Tensor, num_codebooks: int | None = None) -> EncodedAudio:
         """Codes of one recording, float [C, S].
@@ -255,21 +269,6 @@ class EncodecCodec:
 
 def _blocks(recording: Waveform) -> Iterable[Tensor]:
     return [recording] if isinstance(recording, Tensor) else recording
-
-
-def _overridden(
-    config: EncodecConfig,
-    chunk_seconds: float | None,
-    overlap: float | None,
-    normalize: bool | None,
-) -> EncodecConfig:
-    if chunk_seconds is not None:
-        config = replace(config, chunk_length_s=chunk_seconds)
-    if overlap is not None:
-        if config.chunk_length_s is None:
-            raise CodecConfigError("an overlap needs chunks: give the length of a chunk too")
-        config = replace(config, overlap=overlap)
-    return config if normalize is None else replace(config, normalize=normalize)
 
 
 def _spec(

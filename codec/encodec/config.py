@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,23 @@ class EncodecConfig:
         if self.overlap is not None:
             require(0.0 <= self.overlap < 1.0, "overlap", "at least 0 and below 1")
         require(self.num_quantizers >= 1, "target_bandwidths", "enough for one codebook")
+
+    def overridden(
+        self, chunk_seconds: float | None, overlap: float | None, normalize: bool | None
+    ) -> "EncodecConfig":
+        """The same with other chunks; what is None stays.
+
+        Raises:
+            CodecConfigError: the values make no sense together.
+        """
+        config = self
+        if chunk_seconds is not None:
+            config = replace(config, chunk_length_s=chunk_seconds)
+        if overlap is not None:
+            if config.chunk_length_s is None:
+                raise CodecConfigError("an overlap needs chunks: give the length of a chunk too")
+            config = replace(config, overlap=overlap)
+        return config if normalize is None else replace(config, normalize=normalize)
 
     @property
     def chunk_length(self) -> int | None:
