@@ -279,6 +279,12 @@ def _add_cluster_options(group: "argparse._ArgumentGroup") -> None:
         "--cpus-per-worker", type=float, default=1.0, metavar="C", help="(default: %(default)s)"
     )
     group.add_argument(
+        "--gpu-slots",
+        type=int,
+        metavar="N",
+        help="recordings that a GPU works on at once; part of what a run is (default: 256)",
+    )
+    group.add_argument(
         "--address",
         metavar="ADDRESS",
         help="Ray cluster: auto (the one running on this machine), local (one of our own), "

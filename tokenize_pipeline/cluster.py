@@ -6,13 +6,16 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+import ray.util.client
+from ray._private.state import state
 
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.credentials import without_secrets
@@ -20,6 +23,9 @@ from tokenize_pipeline.errors import ConfigurationError
 from tokenize_pipeline.scratch import scratch_folder
 
 _KNOCK_SECONDS = 10.0
+_JOIN_SECONDS = 60.0  # in which the first machine of a cluster that just began joins it
+_TICK_SECONDS = 1.0
+_NO_LIMIT = 1 << 30  # of CPUs or GPUs
 _LONGEST_CAUSE = 500  # characters
 _OBJECT_STORE_BYTES = 100 << 20  # of a local cluster; only small values travel
 _OUR_PACKAGES = [str(Path(__file__).parents[1] / name) for name in ("codec", "tokenize_pipeline")]
@@ -32,6 +38,7 @@ class Room:
 
     workers: int
     gpus_per_worker: float
+    is_fixed: bool = True  # the user said how many; otherwise it follows the machines there are
 
 
 @contextmanager
@@ -53,7 +60,7 @@ def cluster(config: TokenizeConfig) -> Iterator[Room]:
             _connect(config, folder)
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGTERM, on_sigterm)  # Ray's own aborts after three seconds
-            yield _room(config)
+            yield _room(config, patience_seconds=0 if config.address == "local" else _JOIN_SECONDS)
         finally:
             ray.shutdown()
 
@@ -101,21 +108,54 @@ def _local_options(config: TokenizeConfig, folder: Path) -> dict[str, Any]:
     }
 
 
-def _room(config: TokenizeConfig) -> Room:
-    """How many workers to have, and with how many GPUs each."""
-    total = ray.cluster_resources()
-    gpus = config.gpus_per_worker
-    if gpus is None:
-        gpus = 1.0 if total.get("GPU", 0) >= 1 else 0.0
+def room_now(config: TokenizeConfig, gpus_per_worker: float) -> Room:
+    """The room that there is by now, or may come; at least for one worker, who waits for it."""
+    fitting = _fitting(config, gpus_per_worker, _resources())
+    return Room(config.workers or max(1, fitting), gpus_per_worker, config.workers is not None)
+
+
+def _room(config: TokenizeConfig, patience_seconds: float = 0.0) -> Room:
+    """The room for a run that begins.
+
+    Args:
+        config: what the run was asked to do.
+        patience_seconds: to wait for machines that are about to join.
+
+    Raises:
+        ConfigurationError: there is not even room for one worker.
+    """
+    end = time.monotonic() + patience_seconds
+    while True:
+        total = _resources()
+        gpus = config.gpus_per_worker
+        if gpus is None:
+            gpus = 1.0 if total.get("GPU", 0) >= 1 else 0.0
+        if _fitting(config, gpus, total) >= 1:
+            return room_now(config, gpus)
+        if time.monotonic() >= end:
+            needed = f"{config.cpus_per_worker:g} CPUs and {gpus:g} GPUs"
+            present = f"{total.get('CPU', 0):g} and {total.get('GPU', 0):g}"
+            raise ConfigurationError(f"a worker needs {needed}; the cluster has {present}")
+        time.sleep(_TICK_SECONDS)
+
+
+def _fitting(config: TokenizeConfig, gpus: float, total: Mapping[str, float]) -> int:
+    """Workers that resources are enough for."""
     fitting = total.get("CPU", 0) / config.cpus_per_worker
-    if gpus > 0:
-        fitting = min(fitting, total.get("GPU", 0) / gpus)
-    if fitting < 1:
-        raise ConfigurationError(
-            f"a worker needs {config.cpus_per_worker:g} CPUs and {gpus:g} GPUs; the cluster has "
-            f"{total.get('CPU', 0):g} and {total.get('GPU', 0):g}"
-        )
-    return Room(config.workers or int(fitting), gpus)
+    return int(min(fitting, total.get("GPU", 0) / gpus) if gpus > 0 else fitting)
+
+
+def _resources() -> Mapping[str, float]:
+    """What the cluster has, or would have once its autoscaler has started all it may.
+
+    Workers that wait are what tells an autoscaler to start machines. One without a limit is not
+    taken at its word.
+    """
+    present = ray.cluster_resources()
+    through_client = ray.util.client.ray.is_connected()  # which cannot ask for the limits
+    possible = {} if through_client else state.get_max_resources_from_cluster_config() or {}
+    limited = {key: amount for key, amount in possible.items() if amount < _NO_LIMIT}
+    return {key: max(present.get(key, 0), limited.get(key, 0)) for key in ("CPU", "GPU")}
 
 
 def one_line(error: BaseException) -> str:

@@ -40,6 +40,7 @@ class TokenizeConfig:
     workers: int | None = None  # None: as many as the cluster has room for
     gpus_per_worker: float | None = None  # None: 1 where the cluster has GPUs, else 0
     cpus_per_worker: float = 1.0
+    gpu_slots: int | None = None  # recordings that a GPU works on at once; None: the codec's own
     address: str | None = None  # of the Ray cluster
     dry_run: bool = False
 
@@ -66,6 +67,7 @@ class TokenizeConfig:
                 f"--keep takes {', '.join(KEEPABLE)}, got {', '.join(sorted(unknown))}; recordings "
                 "rejected for other reasons have no audio to keep"
             )
+        _check_positive("--gpu-slots", self.gpu_slots)
         _check_fraction("--max-rejected", self.max_rejected)
         _check_fraction("--overlap", self.overlap)
         if self.precision not in PRECISIONS:
@@ -91,6 +93,7 @@ class TokenizeConfig:
             "chunk_seconds": self.chunk_seconds,
             "overlap": self.overlap,
             "normalize": self.normalize,
+            "gpu_slots": self.gpu_slots,  # kernels round differently for another grid
         }
         return {name: value for name, value in arguments.items() if value is not None}
 

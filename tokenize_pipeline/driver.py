@@ -163,8 +163,6 @@ def _driving(run: Run) -> Iterator[Lease]:
 def _tokenize(run: Run, room: Room, lease: Lease) -> RunSummary:
     """Do what is left, as the only driver."""
     run.folder.clean_staging()
-    if not run.folder.exists():
-        run.folder.start(run.identity, run.shards)
     commits = _done(run)
     given_up = _work(run, room, lease, commits)
     lease.check()
@@ -189,7 +187,11 @@ def _work(
             lease.check()
             progress.show(committing.tally + running)
 
-        for outcome in ShardPool(run.config, left, room).run(show):
+        def begin() -> None:
+            if not run.folder.exists():
+                run.folder.start(run.identity, run.shards)
+
+        for outcome in ShardPool(run.config, left, room).run(show, begin):
             if isinstance(outcome, CommitRecord):
                 committing.add(outcome)
                 continue

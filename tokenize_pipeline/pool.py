@@ -18,7 +18,7 @@ import ray
 from ray.exceptions import RayError
 
 from tokenize_pipeline.attempts import MAX_ATTEMPTS, Attempt, Attempts
-from tokenize_pipeline.cluster import Room, one_line
+from tokenize_pipeline.cluster import Room, one_line, room_now
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import RunFailedError
 from tokenize_pipeline.progress import Tally
@@ -26,6 +26,7 @@ from tokenize_pipeline.records import CommitRecord, FailedShard, Failure, Shard
 from tokenize_pipeline.worker import Worker
 
 _TICK_SECONDS = 1.0
+_LOOK_SECONDS = 10.0  # between looks at which machines there are
 _TALLIES_A_TICK = 50  # workers that are asked how far they are, those first that were not for long
 
 
@@ -58,19 +59,28 @@ class ShardPool:
         self._hands: list[_Hand] = []
         self._failed_starts: list[str] = []  # causes, since the last good one
         self._next_tick = 0.0
+        self._next_look = 0.0
 
-    def run(self, on_tick: Callable[[Tally], None]) -> Iterator[CommitRecord | FailedShard]:
+    def run(
+        self, on_tick: Callable[[Tally], None], on_start: Callable[[], None] = lambda: None
+    ) -> Iterator[CommitRecord | FailedShard]:
         """What became of each shard, as it comes.
 
         Args:
             on_tick: called about once a second with what the busy workers have done so far.
+            on_start: called once, when a worker has its codec and before any gets a shard.
 
         Raises:
             RunFailedError: no worker can be started, or the cluster or the storage is lost.
         """
+        started = False
         try:
             while self._attempts or self._busy():
+                self._look()
                 self._hire()
+                if not started and any(hand.reply is None for hand in self._hands):
+                    on_start()
+                    started = True
                 self._assign()
                 yield from self._collect()
                 if time.monotonic() >= self._next_tick:
@@ -86,6 +96,12 @@ class ShardPool:
 
     def _busy(self) -> list[_Hand]:
         return [hand for hand in self._hands if hand.attempt is not None]
+
+    def _look(self) -> None:
+        """See now and then whether machines have come or gone."""
+        if not self._room.is_fixed and time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK_SECONDS
+            self._room = room_now(self._config, self._room.gpus_per_worker)
 
     def _hire(self) -> None:
         """Start workers up to what the remaining shards can use."""

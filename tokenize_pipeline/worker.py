@@ -32,7 +32,10 @@ class Worker:
 
     def start(self) -> Failure | None:
         """Load the codec; None when all is well."""
+        share = self._config.gpus_per_worker
         try:
+            if self._device == "cuda" and share is not None and share < 1:
+                torch.cuda.set_per_process_memory_fraction(share)
             self._codec = open_codec(self._config, self._device)
         except Exception as error:  # noqa: BLE001  the actor boundary
             return _failure(error)
@@ -73,6 +76,7 @@ def open_codec(config: TokenizeConfig, device: str = "cpu") -> Codec:
         normalize=config.normalize,
         threads=config.threads_per_worker,
         precision=config.precision,
+        gpu_slots=config.gpu_slots,
     )
 
 

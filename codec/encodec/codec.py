@@ -25,8 +25,9 @@ from codec.errors import AudioShapeError, CodecConfigError
 from codec.exact import exact_kernels
 
 # The grids' shapes. Kernels round differently for another shape, so these are part of what a codec
-# is, like its weights: whoever changes one changes the fingerprint. The slots of a GPU follow its
-# memory; what uses a GPU keeps their number beside the fingerprint.
+# is, like its weights: whoever changes one changes the fingerprint. The slots of a GPU may have to
+# follow its memory, and the fingerprint is the same on a CPU: a run that asks for a number of its
+# own has it among the options of its codec.
 TILE_FRAMES = 75
 _UNIT_FRAMES = 25
 _CPU_SLOTS = 4

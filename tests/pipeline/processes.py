@@ -1,7 +1,10 @@
 """What the processes below this one are and how much memory they have taken."""
 
+import contextlib
 import os
 import re
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +33,24 @@ def peak_bytes(pid: int) -> int:
     """The most memory that a process has had resident; 0 if it is gone."""
     found = re.search(r"^VmHWM:\s+(\d+) kB$", _read(Path(f"/proc/{pid}/status")), re.MULTILINE)
     return int(found[1]) << 10 if found else 0
+
+
+def processes_that_name(folder: Path) -> Iterator[tuple[int, str]]:
+    """Process ids and command lines of what was started with that folder in its command."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and f"{folder}/" in title(int(entry.name)):
+            yield int(entry.name), title(int(entry.name))
+
+
+def end_processes_that_name(folder: Path) -> None:
+    """Kill them, and those that they start meanwhile, by their ids."""
+    end = time.monotonic() + 20
+    while found := dict(processes_that_name(folder)):
+        assert time.monotonic() < end, f"still running: {found}"
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.2)
 
 
 def _read(path: Path) -> str:

@@ -21,7 +21,14 @@ from tokenize_pipeline.summary import RunSummary
 TOKENIZE_OPTIONS = [
     *("SOURCE", "--output", "--codec", "--bandwidth", "--num-codebooks", "--chunk-seconds"),
     *("--overlap", "--normalize", "--no-normalize", "--precision", "--workers"),
-    *("--gpus-per-worker", "--cpus-per-worker", "--address", "--row-seconds", "--max-rejected"),
+    *(
+        "--gpus-per-worker",
+        "--cpus-per-worker",
+        "--gpu-slots",
+        "--address",
+        "--row-seconds",
+        "--max-rejected",
+    ),
     *("--shard-timeout", "--dry-run"),
 ]
 STATUS_OPTIONS = ["OUTPUT", "--json"]

@@ -1,5 +1,7 @@
 """Shards survive their workers; those that cannot be done are given up while the others go on."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +100,7 @@ def test_workers_fill_the_cluster_and_no_more(
     values: dict[str, Any],
     room: tuple[float, int],
 ) -> None:
-    monkeypatch.setattr(ray, "cluster_resources", lambda: resources)
+    set_resources(monkeypatch, resources)
     found = cluster._room(TokenizeConfig(("x",), "out", **values))
     assert (found.gpus_per_worker, found.workers) == room
 
@@ -110,8 +112,56 @@ def test_a_cluster_that_does_not_answer_is_a_clear_error(address: str) -> None:
 
 
 def test_a_cluster_without_room_for_a_worker_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
+    set_resources(monkeypatch, {"CPU": 2.0})
     config = TokenizeConfig(("x",), "out", gpus_per_worker=1.0)
     message = "a worker needs 1 CPUs and 1 GPUs; the cluster has 2 and 0"
     with pytest.raises(ConfigurationError, match=message):
         cluster._room(config)
+
+
+@pytest.mark.parametrize(
+    ("possible", "room"),
+    [
+        (None, (0, 2)),
+        ({"CPU": 64, "GPU": 16}, (1, 16)),
+        ({"CPU": 64, "GPU": sys.maxsize}, (0, 64)),
+        ({"CPU": 1}, (0, 2)),
+    ],
+)
+def test_what_an_autoscaler_may_start_is_room(
+    monkeypatch: pytest.MonkeyPatch, possible: dict[str, int] | None, room: tuple[float, int]
+) -> None:
+    set_resources(monkeypatch, {"CPU": 2.0}, possible)
+    found = cluster._room(TokenizeConfig(("x",), "out"))
+    assert (found.gpus_per_worker, found.workers) == room
+
+
+def test_the_room_follows_the_machines_unless_a_number_was_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = TokenizeConfig(("x",), "out")
+    set_resources(monkeypatch, {"CPU": 2.0, "GPU": 2.0})
+    assert not cluster._room(config).is_fixed
+    set_resources(monkeypatch, {"CPU": 8.0, "GPU": 4.0})
+    assert cluster.room_now(config, 1.0).workers == 4
+    set_resources(monkeypatch, {})
+    assert cluster.room_now(config, 1.0).workers == 1, "one waits, which tells an autoscaler"
+    assert cluster.room_now(replace(config, workers=7), 1.0) == Room(7, 1.0, is_fixed=True)
+
+
+def test_machines_that_are_about_to_join_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = iter([{}, {"CPU": 0.0}, {"CPU": 8.0}, {"CPU": 8.0}])
+    set_resources(monkeypatch, {})
+    monkeypatch.setattr(ray, "cluster_resources", lambda: next(seen))
+    monkeypatch.setattr(cluster, "_TICK_SECONDS", 0.01)
+    assert cluster._room(TokenizeConfig(("x",), "out"), patience_seconds=10).workers == 8
+
+
+def set_resources(
+    monkeypatch: pytest.MonkeyPatch,
+    present: dict[str, float],
+    possible: dict[str, int] | None = None,
+) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", lambda: present)
+    limits = "ray._private.state.state.get_max_resources_from_cluster_config"
+    monkeypatch.setattr(limits, lambda: possible)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.fakes import MeanCodec
 from tokenize_pipeline import worker
@@ -25,14 +26,29 @@ def test_the_codec_is_opened_as_it_was_asked_for(monkeypatch: pytest.MonkeyPatch
         "overlap": 0.1,
         "normalize": True,
         "precision": "bfloat16",
+        "gpu_slots": 32,
     }
     open_codec(TokenizeConfig(("x",), "out", "mean", cpus_per_worker=3.0, **given), "cuda")
     open_codec(TokenizeConfig(("x",), "out", "mean"))
-    left = {"chunk_seconds": None, "overlap": None, "normalize": None, "precision": "float32"}
+    left = dict.fromkeys(given) | {"precision": "float32"}
     assert asked == [
         (("mean", "cuda"), {**given, "threads": 3}),
         (("mean", "cpu"), {**left, "threads": 1}),
     ]
+
+
+@pytest.mark.parametrize(("share", "limits"), [(0.25, [0.25]), (1.0, []), (2.0, []), (None, [])])
+def test_a_share_of_a_gpu_is_a_share_of_its_memory(
+    share: float | None, limits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[float] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", found.append)
+    monkeypatch.setattr(worker, "load_codec", lambda *_arguments, **_options: MeanCodec())
+    config = TokenizeConfig(("x",), "out", "mean", gpus_per_worker=share)
+    assert Worker(config, use_gpu=True).start() is None
+    assert Worker(config, use_gpu=False).start() is None
+    assert found == limits
 
 
 def test_the_precision_is_that_of_the_codec(codec_folder: Path) -> None:
