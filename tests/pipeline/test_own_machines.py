@@ -24,6 +24,7 @@ from tests.pipeline.test_jobs import ENVIRONMENT, free_ports, number_of_rows, wa
 from tokenize_pipeline.commit import RunFolder
 
 HEAD, OTHER = "127.0.0.3", "127.0.0.2"  # 127.0.0.1 Ray would replace by another
+SSH = shutil.which("ssh")
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin:/usr/local/sbin")
 
 pytestmark = [
@@ -76,7 +77,11 @@ def test_ray_submit_to_own_machines(
     corpus = write_corpus(tmp_path / "corpus", count=30)
     environment = environment_at(home)
     call(["ray", "up", "--yes", "--no-config-cache", str(cluster_file)], environment)
-    wait_until(lambda: len(raylets(home)) == 2, seconds=90)
+    try:
+        wait_until(lambda: len(raylets(home)) == 2, seconds=90)
+    except AssertionError:
+        log = home / "ray" / "session_latest" / "logs" / "monitor.out"
+        pytest.fail(f"only one machine: {log.read_text('utf-8')[-3000:]}")
     command = [
         *("ray", "submit", "--no-config-cache", str(cluster_file)),
         *(str(REPOSITORY / "jobs" / "tokenize.py"), str(corpus), "--output", str(tmp_path / "out")),
@@ -97,7 +102,9 @@ def environment_at(home: Path) -> dict[str, str]:
 
 def start_sshd(home: Path, port: int) -> None:
     (home / "bin").mkdir()
-    (home / "bin" / "ssh").write_text(f'#!/bin/sh\nexec /usr/bin/ssh -p {port} "$@"\n')
+    # ssh looks for ~ in the list of users, not in $HOME, so the key is named outright.
+    command = f'exec {SSH} -p {port} -i {home}/key "$@"'
+    (home / "bin" / "ssh").write_text(f"#!/bin/sh\n{command}\n")
     (home / "bin" / "ssh").chmod(0o755)
     for name in ("key", "host_key"):
         subprocess.run(
