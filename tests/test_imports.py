@@ -16,7 +16,7 @@ JOBS = sorted((REPOSITORY / "jobs").glob("*.py"))
 # All that a codec needs; audio files, clusters and storage are none of its business.
 CODEC_MAY_IMPORT = {"codec", "torch", "numpy", "safetensors", "huggingface_hub"}
 
-# Libraries whose ways we want to know in one place each; Ray in two, the cluster and its workers.
+# Libraries whose ways we want to know in one place each, or in very few.
 OWNERS = {
     "av": ["tokenize_pipeline/decoders.py"],
     "datasets": ["tokenize_pipeline/dataset.py"],
@@ -27,7 +27,12 @@ OWNERS = {
         "tokenize_pipeline/schema.py",
         "tokenize_pipeline/sources/parquet.py",
     ],
-    "ray": ["tokenize_pipeline/cluster.py", "tokenize_pipeline/pool.py"],
+    # The cluster, its workers, and what they report.
+    "ray": [
+        "tokenize_pipeline/cluster.py",
+        "tokenize_pipeline/pool.py",
+        "tokenize_pipeline/telemetry.py",
+    ],
     "soundfile": ["tokenize_pipeline/decoders.py"],
     "transformers": ["tokenize_pipeline/benchmark/transformers_model.py"],
 }

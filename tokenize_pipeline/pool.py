@@ -23,6 +23,7 @@ from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import RunFailedError
 from tokenize_pipeline.progress import Tally
 from tokenize_pipeline.records import CommitRecord, FailedShard, Failure, Shard
+from tokenize_pipeline.telemetry import report_shard
 from tokenize_pipeline.worker import Worker
 
 _TICK_SECONDS = 1.0
@@ -199,7 +200,7 @@ def _new_actor(config: TokenizeConfig, gpus: float) -> Any:
         "max_task_retries": 0,
         "max_concurrency": 2,  # `tally` answers while `tokenize` runs
     }
-    return ray.remote(Worker).options(**options).remote(config, gpus > 0)
+    return ray.remote(Worker).options(**options).remote(config, gpus > 0, report_shard)
 
 
 def _kill(hand: _Hand) -> None:

@@ -18,6 +18,8 @@ class Tally:
     rejected: int = 0
     samples: int = 0  # at the codec's rate
     ignored_files: int = 0  # in archives, neither audio nor beside any
+    waited_seconds: float = 0.0  # of the codec, for decoded audio
+    published_seconds: float = 0.0  # in which a part was checked and sent to the output
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(
@@ -25,6 +27,8 @@ class Tally:
             self.rejected + other.rejected,
             self.samples + other.samples,
             self.ignored_files + other.ignored_files,
+            self.waited_seconds + other.waited_seconds,
+            self.published_seconds + other.published_seconds,
         )
 
 

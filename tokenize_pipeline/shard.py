@@ -3,6 +3,7 @@
 Dimension key: C channels, S samples, K codebooks, T frames.
 """
 
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -80,8 +81,10 @@ def tokenize_shard(
         num_rows = write_part(part, rows, spec, shard.columns)
         check_unchanged(shard.items)
         if num_rows > 0:
+            begun = time.monotonic()
             check_part(str(part), spec, num_rows)
             RunFolder(config.output).publish(part)
+            tally.published_seconds = time.monotonic() - begun
         return CommitRecord(
             shard=shard.index,
             part=part.name if num_rows > 0 else None,
@@ -137,10 +140,13 @@ def _encode(
 
 
 def _tallied(blocks: Iterable[Tensor], tally: Tally) -> Iterator[Tensor]:
-    """The same blocks; their samples are counted as they pass."""
+    """The same blocks; their samples are counted as they pass, and the time they took to come."""
+    asked = time.monotonic()
     for block_CS in blocks:
+        tally.waited_seconds += time.monotonic() - asked
         tally.samples += block_CS.shape[1]
         yield block_CS
+        asked = time.monotonic()
 
 
 def _check_encoded(

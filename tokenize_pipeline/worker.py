@@ -1,6 +1,8 @@
 """What runs inside an actor: one codec, one shard at a time. Knows nothing of Ray."""
 
+import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,6 +16,8 @@ from tokenize_pipeline.progress import Tally
 from tokenize_pipeline.records import CommitRecord, Failure, Shard
 from tokenize_pipeline.shard import tokenize_shard
 
+Report = Callable[[CommitRecord | Failure, int, Tally, float], None]
+
 
 class Worker:
     """Encodes shards with one codec.
@@ -21,10 +25,14 @@ class Worker:
     Args:
         config: what the run was asked to do.
         use_gpu: whether a GPU was asked for; without a real one the CPU is used.
+        report: told of every attempt at a shard: its outcome, number, tally and seconds.
     """
 
-    def __init__(self, config: TokenizeConfig, use_gpu: bool) -> None:
+    def __init__(
+        self, config: TokenizeConfig, use_gpu: bool, report: Report = lambda *_: None
+    ) -> None:
         self._config = config
+        self._report = report
         self._device = "cuda" if use_gpu and torch.cuda.is_available() else "cpu"
         self._codec: Codec | None = None
         self._tally = Tally()
@@ -43,10 +51,11 @@ class Worker:
 
     def tokenize(self, shard: Shard, attempt: int) -> CommitRecord | Failure:
         """Work on a shard to its end. The part is published; the driver commits."""
-        self._tally = Tally()
+        self._tally, begun = Tally(), time.monotonic()
+        outcome: CommitRecord | Failure
         try:
             assert self._codec is not None, "start() comes first"
-            return tokenize_shard(
+            outcome = tokenize_shard(
                 shard,
                 self._codec,
                 self._config,
@@ -55,7 +64,9 @@ class Worker:
                 decoders=self._decoders,
             )
         except Exception as error:  # noqa: BLE001  the actor boundary
-            return _failure(error)
+            outcome = _failure(error)
+        self._report(outcome, attempt, self._tally, time.monotonic() - begun)
+        return outcome
 
     def tally(self) -> Tally:
         """How far the shard is. May be called while `tokenize` runs."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.progress import Tally
 from tokenize_pipeline.records import CommitRecord, Failure, Shard
-from tokenize_pipeline.worker import Worker
+from tokenize_pipeline.worker import Report, Worker
 
 
 class UnpicklableError(Exception):
@@ -22,8 +22,8 @@ class UnpicklableError(Exception):
 class FaultyWorker(Worker):
     """Does what the id of a shard's first item says: `<fault>` or `<fault> once`."""
 
-    def __init__(self, config: TokenizeConfig, use_gpu: bool) -> None:
-        super().__init__(config, use_gpu)
+    def __init__(self, config: TokenizeConfig, use_gpu: bool, report: Report) -> None:
+        super().__init__(config, use_gpu, report)
         self._log = Path(config.output)
 
     def start(self) -> Failure | None:
