@@ -25,7 +25,8 @@ from tokenize_pipeline.errors import ConfigurationError, PipelineError, RunFaile
 from tokenize_pipeline.records import Shard
 from tokenize_pipeline.status import read_status, status_lines
 from tokenize_pipeline.summary import RunSummary
-from tokenize_pipeline.verify import DEFAULT_FRACTION, verify_run
+from tokenize_pipeline.verification.settings import DEFAULT_FRACTION, VerifyConfig
+from tokenize_pipeline.verify import verify_run
 
 _SECONDS_TO_UNWIND = 2.5  # after SIGTERM; a Ray job that is stopped has three
 
@@ -63,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tokenize(arguments: argparse.Namespace) -> int:
+    verification = None if arguments.verify_fraction is None else _verify_config(arguments)
     run = prepare(_config(arguments))
     _print_lines(_plan_lines(run))
     if run.config.dry_run:
@@ -70,17 +72,18 @@ def _tokenize(arguments: argparse.Namespace) -> int:
         return 0
     summary = tokenize(run)
     _print_lines(_summary_lines(run, summary))
+    verified = 0 if verification is None else _verify_run(verification)
     check_limits(run, summary)
-    return 0
+    return verified
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    result = verify_run(
-        arguments.output,
-        fraction=arguments.fraction,
-        deep=arguments.deep,
-        report=arguments.report,
-    )
+    values = {name: value for name, value in vars(arguments).items() if name != "run"}
+    return _verify_run(VerifyConfig(**values))
+
+
+def _verify_run(config: VerifyConfig) -> int:
+    result = verify_run(config)
     _print_lines(result.summary_lines())
     return result.exit_code
 
@@ -92,8 +95,21 @@ def _status(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _verify_config(arguments: argparse.Namespace) -> VerifyConfig:
+    """The verification that is the last stage of a run, with the workers of that run."""
+    return VerifyConfig(
+        output=arguments.output,
+        fraction=arguments.verify_fraction,
+        gpus_per_worker=arguments.gpus_per_worker,
+        cpus_per_worker=arguments.cpus_per_worker,
+        gpu_slots=arguments.gpu_slots,
+        address=arguments.address,
+    )
+
+
 def _config(arguments: argparse.Namespace) -> TokenizeConfig:
-    values = {name: value for name, value in vars(arguments).items() if name != "run"}
+    own = {"run", "verify_fraction"}
+    values = {name: value for name, value in vars(arguments).items() if name not in own}
     tuples = {name: tuple(values[name]) for name in ("sources", "keep")}
     return TokenizeConfig(**{**values, **tuples})
 
@@ -258,6 +274,13 @@ def _add_run_options(group: "argparse._ArgumentGroup") -> None:
         "(default: %(default)s)",
     )
     group.add_argument(
+        "--verify-fraction",
+        type=float,
+        metavar="F",
+        help="at the end verify the dataset: every row, and the round trip of this fraction of the "
+        "audio (default: do not)",
+    )
+    group.add_argument(
         "--dry-run", action="store_true", help="print the plan and stop; nothing is written"
     )
 
@@ -307,12 +330,17 @@ def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         type=float,
         default=DEFAULT_FRACTION,
         metavar="F",
-        help="of the rows of each shard to decode (default: %(default)s)",
+        help="of the audio of each shard to decode and compare (default: %(default)s)",
     )
     parser.add_argument("--deep", action="store_true", help="decode every row")
     parser.add_argument(
         "--report", metavar="FILE.html", help="where the report goes (default: OUTPUT/report.html)"
     )
+    group = parser.add_argument_group(
+        "cluster",
+        "small datasets are verified in this process unless one of the first two is given",
+    )
+    _add_cluster_options(group)
 
 
 def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

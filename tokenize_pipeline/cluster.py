@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 import ray.util.client
 from ray._private.state import state
 
-from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.credentials import without_secrets
 from tokenize_pipeline.errors import ConfigurationError
 from tokenize_pipeline.scratch import scratch_folder
@@ -32,6 +31,30 @@ _OUR_PACKAGES = [str(Path(__file__).parents[1] / name) for name in ("codec", "to
 _SHORT_FOLDER = Path("/tmp") if Path("/tmp").is_dir() else None  # noqa: S108  socket paths are short
 
 
+class PoolConfig(Protocol):
+    """What a cluster and a pool must know of a command; it is handed on to the workers."""
+
+    @property
+    def workers(self) -> int | None:
+        """How many; None: as many as the cluster has room for."""
+
+    @property
+    def gpus_per_worker(self) -> float | None:
+        """None: 1 where the cluster has GPUs, else 0."""
+
+    @property
+    def cpus_per_worker(self) -> float:
+        """May be a fraction."""
+
+    @property
+    def address(self) -> str | None:
+        """Of the cluster."""
+
+    @property
+    def shard_timeout_seconds(self) -> float:
+        """Without any progress, before a worker is ended."""
+
+
 @dataclass(frozen=True)
 class Room:
     """What a cluster has for us."""
@@ -42,7 +65,7 @@ class Room:
 
 
 @contextmanager
-def cluster(config: TokenizeConfig) -> Iterator[Room]:
+def cluster(config: PoolConfig) -> Iterator[Room]:
     """A connection to a Ray cluster for as long as the block runs.
 
     Without an address it is the cluster of the Ray job that we run in, or else a local one of our
@@ -65,7 +88,7 @@ def cluster(config: TokenizeConfig) -> Iterator[Room]:
             ray.shutdown()
 
 
-def _connect(config: TokenizeConfig, folder: Path) -> None:
+def _connect(config: PoolConfig, folder: Path) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if config.address in (None, "local"):
         try:
@@ -96,7 +119,7 @@ def _knock(address: str | None) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
 
 
-def _local_options(config: TokenizeConfig, folder: Path) -> dict[str, Any]:
+def _local_options(config: PoolConfig, folder: Path) -> dict[str, Any]:
     """A cluster on this machine with room for the workers asked for and nothing to spare."""
     cpus = max(os.cpu_count() or 1, math.ceil((config.workers or 1) * config.cpus_per_worker))
     return {
@@ -108,13 +131,13 @@ def _local_options(config: TokenizeConfig, folder: Path) -> dict[str, Any]:
     }
 
 
-def room_now(config: TokenizeConfig, gpus_per_worker: float) -> Room:
+def room_now(config: PoolConfig, gpus_per_worker: float) -> Room:
     """The room that there is by now, or may come; at least for one worker, who waits for it."""
     fitting = _fitting(config, gpus_per_worker, _resources())
     return Room(config.workers or max(1, fitting), gpus_per_worker, config.workers is not None)
 
 
-def _room(config: TokenizeConfig, patience_seconds: float = 0.0) -> Room:
+def _room(config: PoolConfig, patience_seconds: float = 0.0) -> Room:
     """The room for a run that begins.
 
     Args:
@@ -139,7 +162,7 @@ def _room(config: TokenizeConfig, patience_seconds: float = 0.0) -> Room:
         time.sleep(_TICK_SECONDS)
 
 
-def _fitting(config: TokenizeConfig, gpus: float, total: Mapping[str, float]) -> int:
+def _fitting(config: PoolConfig, gpus: float, total: Mapping[str, float]) -> int:
     """Workers that resources are enough for."""
     fitting = total.get("CPU", 0) / config.cpus_per_worker
     return int(min(fitting, total.get("GPU", 0) / gpus) if gpus > 0 else fitting)

@@ -8,6 +8,7 @@ Dimension key: C channels, S samples, F frequency bins, M mel bands, T frames.
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -15,6 +16,7 @@ import torchaudio.functional
 from torch import Tensor
 
 from codec.errors import AudioShapeError
+from tokenize_pipeline.loudness import loudness
 
 # A reference below this level is silence: dither of 16-bit audio lies near -93 dB.
 SILENCE_DB = -80.0
@@ -32,6 +34,8 @@ _MEL_FLOOR_POWER = 1e-10  # of full scale; keeps the logarithm of digital silenc
 # (transform, hop, window) in samples. Source: Yamamoto et al. 2020, "Parallel WaveGAN", table 1.
 STFT_RESOLUTIONS = ((1024, 120, 600), (2048, 240, 1200), (512, 50, 240))
 _STFT_FLOOR_POWER = 1e-8
+
+_SEAM_SAMPLES = 8  # before and after a border of chunks
 
 
 def check_pair(reference_CS: Tensor, decoded_CS: Tensor) -> None:
@@ -114,13 +118,44 @@ def stft_distance(reference_CS: Tensor, decoded_CS: Tensor) -> float | None:
     return sum(distances) / len(distances)
 
 
-def loudness_difference(reference_CS: Tensor, decoded_CS: Tensor) -> float:
-    """Level of the decoded audio minus that of the reference, in dB of root mean square.
+def loudness_difference(reference_CS: Tensor, decoded_CS: Tensor, sample_rate: int) -> float:
+    """Loudness of the decoded audio minus that of the reference, in LU.
 
-    0 for equal levels. No level counts as lower than -100 dB of full scale.
+    0 for equal loudness, n for a change of level by n dB. See `loudness`.
     """
     check_pair(reference_CS, decoded_CS)
-    return rms_level(decoded_CS) - rms_level(reference_CS)
+    return loudness(decoded_CS, sample_rate) - loudness(reference_CS, sample_rate)
+
+
+def clipping(reference_CS: Tensor, decoded_CS: Tensor) -> float:
+    """Percentage of decoded samples beyond full scale where the reference is within it.
+
+    Decoded audio is floating point: these are the samples that saving it as integers would clip.
+    """
+    check_pair(reference_CS, decoded_CS)
+    beyond = (decoded_CS.abs() > 1) & (reference_CS.abs() <= 1)
+    return 100 * float(beyond.double().mean())
+
+
+def seam_jump(reference_CS: Tensor, decoded_CS: Tensor, seams: Sequence[int]) -> float | None:
+    """How much rougher the error is at the borders of chunks than elsewhere, in dB; 0 for no seams.
+
+    The power of the first difference of decoded minus reference, within 8 samples of the borders
+    against all of it; at most 100. None without a border inside, and without an error.
+
+    Args:
+        reference_CS: the original.
+        decoded_CS: the same after the codec.
+        seams: samples at which a chunk begins or ends.
+    """
+    check_pair(reference_CS, decoded_CS)
+    samples = reference_CS.shape[-1]
+    inside = [seam for seam in seams if _SEAM_SAMPLES <= seam < samples - _SEAM_SAMPLES]
+    power_S = (decoded_CS - reference_CS).double().diff(dim=-1).square().mean(dim=0)
+    if not inside or not bool(power_S.any()):
+        return None
+    at_seams = [power_S[seam - _SEAM_SAMPLES : seam + _SEAM_SAMPLES].mean() for seam in inside]
+    return _ratio_db(float(torch.stack(at_seams).mean()), float(power_S.mean()))
 
 
 def _centered(audio_CS: Tensor) -> Tensor:

@@ -18,11 +18,10 @@ import ray
 from ray.exceptions import RayError
 
 from tokenize_pipeline.attempts import MAX_ATTEMPTS, Attempt, Attempts
-from tokenize_pipeline.cluster import Room, one_line, room_now
-from tokenize_pipeline.config import TokenizeConfig
+from tokenize_pipeline.cluster import PoolConfig, Room, one_line, room_now
 from tokenize_pipeline.errors import RunFailedError
 from tokenize_pipeline.progress import Tally
-from tokenize_pipeline.records import CommitRecord, FailedShard, Failure, Shard
+from tokenize_pipeline.records import FailedShard, Failure, Shard
 from tokenize_pipeline.telemetry import report_shard
 from tokenize_pipeline.worker import Worker
 
@@ -51,9 +50,17 @@ class ShardPool:
         config: what the run was asked to do.
         shards: to work on, the largest first.
         room: what the cluster has for us.
+        worker: what works on them; `Worker` when None.
     """
 
-    def __init__(self, config: TokenizeConfig, shards: Sequence[Shard], room: Room) -> None:
+    def __init__(
+        self,
+        config: PoolConfig,
+        shards: Sequence[Shard],
+        room: Room,
+        worker: type[Any] | None = None,
+    ) -> None:
+        self._worker = worker or Worker
         self._config = config
         self._room = room
         self._attempts = Attempts(shards, room.workers)
@@ -64,8 +71,8 @@ class ShardPool:
 
     def run(
         self, on_tick: Callable[[Tally], None], on_start: Callable[[], None] = lambda: None
-    ) -> Iterator[CommitRecord | FailedShard]:
-        """What became of each shard, as it comes.
+    ) -> Iterator[Any | FailedShard]:
+        """What the workers made of each shard, as it comes.
 
         Args:
             on_tick: called about once a second with what the busy workers have done so far.
@@ -112,7 +119,7 @@ class ShardPool:
             return
         wanted = min(self._room.workers, len(self._attempts) + len(self._busy()))
         while len(self._hands) < wanted:
-            actor = _new_actor(self._config, self._room.gpus_per_worker)
+            actor = _new_actor(self._worker, self._config, self._room.gpus_per_worker)
             self._hands.append(_Hand(actor, actor.start.remote()))
 
     def _assign(self) -> None:
@@ -121,9 +128,9 @@ class ShardPool:
                 hand.attempt = self._attempts.take()
                 hand.tally, hand.tally_reply = Tally(), None
                 hand.moved_at = time.monotonic()
-                hand.reply = hand.actor.tokenize.remote(hand.attempt.shard, hand.attempt.number)
+                hand.reply = hand.actor.work.remote(hand.attempt.shard, hand.attempt.number)
 
-    def _collect(self) -> Iterator[CommitRecord | FailedShard]:
+    def _collect(self) -> Iterator[Any | FailedShard]:
         """Take the replies that are there, waiting a moment for the first."""
         waiting = {hand.reply: hand for hand in self._hands if hand.reply is not None}
         some, _ = ray.wait(list(waiting), num_returns=1, timeout=_TICK_SECONDS)
@@ -135,14 +142,12 @@ class ShardPool:
                 outcome = Failure(one_line(error))
             yield from self._settle(waiting[reply], outcome)
 
-    def _settle(
-        self, hand: _Hand, outcome: CommitRecord | Failure | None
-    ) -> Iterator[CommitRecord | FailedShard]:
-        """Act on a reply: None or a failure to `start`, a record or a failure to `tokenize`."""
+    def _settle(self, hand: _Hand, outcome: Any | Failure | None) -> Iterator[Any | FailedShard]:
+        """Act on a reply: None or a failure to `start`, a result or a failure to `work`."""
         attempt, hand.attempt, hand.reply = hand.attempt, None, None
         if outcome is None:
             self._failed_starts.clear()
-        elif isinstance(outcome, CommitRecord):
+        elif not isinstance(outcome, Failure):
             self._attempts.done()
             yield outcome
         elif attempt is None:
@@ -165,7 +170,7 @@ class ShardPool:
         self._hands.remove(hand)
         _kill(hand)
 
-    def _end_the_stuck(self) -> Iterator[CommitRecord | FailedShard]:
+    def _end_the_stuck(self) -> Iterator[Any | FailedShard]:
         """Settle with workers that have made no progress for too long."""
         limit_seconds = self._config.shard_timeout_seconds
         for hand in self._busy():
@@ -192,15 +197,15 @@ class ShardPool:
             hand.tally_reply, hand.asked_at = hand.actor.tally.remote(), time.monotonic()
 
 
-def _new_actor(config: TokenizeConfig, gpus: float) -> Any:
+def _new_actor(worker: type[Any], config: PoolConfig, gpus: float) -> Any:
     options: dict[str, Any] = {
         "num_cpus": config.cpus_per_worker,
         "num_gpus": gpus,
         "max_restarts": 0,
         "max_task_retries": 0,
-        "max_concurrency": 2,  # `tally` answers while `tokenize` runs
+        "max_concurrency": 2,  # `tally` answers while `work` runs
     }
-    return ray.remote(Worker).options(**options).remote(config, gpus > 0, report_shard)
+    return ray.remote(worker).options(**options).remote(config, gpus > 0, report_shard)
 
 
 def _kill(hand: _Hand) -> None:

@@ -105,7 +105,6 @@ def _quality(result: VerifyResult) -> str:
     if not result.trips:
         return section("Quality", note("No recording was decoded."))
     figure, unit = _duration(sum(trip.seconds for trip in result.trips))
-    source = "none are known for this codec" if result.limits is None else result.limits.source
     return section(
         "Quality",
         note("Decoded audio against its original. STOI and PESQ say something of speech only."),
@@ -115,7 +114,7 @@ def _quality(result: VerifyResult) -> str:
             [_quality_row(result, metric) for metric in METRICS],
         ),
         _reencoded(result),
-        note(f"Limits: {source}."),
+        note(f"Limits: {result.limits.source}."),
     )
 
 

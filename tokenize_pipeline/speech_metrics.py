@@ -24,6 +24,7 @@ STOI_SHORTEST_SECONDS = (31 * 128 + 256) / 10_000
 PESQ_SAMPLE_RATE = 16_000
 # ITU-T P.862 was made for 8 to 12 s, and its code holds no more than 50 utterances.
 PESQ_LONGEST_SECONDS = 12.0
+PESQ_SHORTEST_SECONDS = 3.0  # it was made for sentences; of a word or two it says nothing
 
 
 def stoi(reference_CS: Tensor, decoded_CS: Tensor, sample_rate: int) -> float | None:
@@ -52,12 +53,14 @@ def stoi(reference_CS: Tensor, decoded_CS: Tensor, sample_rate: int) -> float | 
 def pesq_wideband(reference_CS: Tensor, decoded_CS: Tensor, sample_rate: int) -> float | None:
     """Perceptual evaluation of speech quality, wideband, 1.04 to 4.64; higher is better.
 
-    Of the first 12 s, at 16 kHz. None where either signal is silent or below 0.25 s, where no
+    Of the first 12 s, at 16 kHz. None where either signal is silent or below 3 s, where no
     utterance is found, and where the package pesq is not installed.
 
     Source: ITU-T P.862.2; computed by the package pesq.
     """
     check_pair(reference_CS, decoded_CS)
+    if reference_CS.shape[-1] < PESQ_SHORTEST_SECONDS * sample_rate:
+        return None
     longest = int(PESQ_LONGEST_SECONDS * sample_rate)
     pair = [audio_CS[:, :longest] for audio_CS in (reference_CS, decoded_CS)]
     if importlib.util.find_spec("pesq") is None or any(is_silent(audio_CS) for audio_CS in pair):

@@ -46,10 +46,10 @@ class Worker:
                 torch.cuda.set_per_process_memory_fraction(share)
             self._codec = open_codec(self._config, self._device)
         except Exception as error:  # noqa: BLE001  the actor boundary
-            return _failure(error)
+            return failure(error)
         return None
 
-    def tokenize(self, shard: Shard, attempt: int) -> CommitRecord | Failure:
+    def work(self, shard: Shard, attempt: int) -> CommitRecord | Failure:
         """Work on a shard to its end. The part is published; the driver commits."""
         self._tally, begun = Tally(), time.monotonic()
         outcome: CommitRecord | Failure
@@ -64,12 +64,12 @@ class Worker:
                 decoders=self._decoders,
             )
         except Exception as error:  # noqa: BLE001  the actor boundary
-            outcome = _failure(error)
+            outcome = failure(error)
         self._report(outcome, attempt, self._tally, time.monotonic() - begun)
         return outcome
 
     def tally(self) -> Tally:
-        """How far the shard is. May be called while `tokenize` runs."""
+        """How far the shard is. May be called while `work` runs."""
         return self._tally
 
 
@@ -91,7 +91,7 @@ def open_codec(config: TokenizeConfig, device: str = "cpu") -> Codec:
     )
 
 
-def _failure(error: Exception) -> Failure:
+def failure(error: Exception) -> Failure:
     """The error and where it was raised, in one line."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(frame.filename).name}, line {frame.lineno}"

@@ -183,7 +183,7 @@ class _PoolHere:
         while self._attempts:
             self._wait(on_tick)
             attempt = self._attempts.take()
-            outcome = self._worker.tokenize(attempt.shard, attempt.number)
+            outcome = self._worker.work(attempt.shard, attempt.number)
             on_tick(Tally())
             if isinstance(outcome, CommitRecord):
                 self._attempts.done()

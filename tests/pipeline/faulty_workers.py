@@ -33,7 +33,7 @@ class FaultyWorker(Worker):
             os._exit(1)
         return None
 
-    def tokenize(self, shard: Shard, attempt: int) -> CommitRecord | Failure:
+    def work(self, shard: Shard, attempt: int) -> CommitRecord | Failure:
         with (self._log / "order.txt").open("a") as file:
             file.write(f"{shard.index} {attempt}\n")
         fault, _, once = shard.items[0].id.partition(" ")

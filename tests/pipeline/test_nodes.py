@@ -72,7 +72,7 @@ def undisturbed(config: TokenizeConfig) -> dict[str, bytes]:
 
 def workers() -> list[int]:
     """Processes below this one that are at work on a shard."""
-    return [pid for pid in descendants() if title(pid).startswith("ray::Worker.tokenize")]
+    return [pid for pid in descendants() if title(pid).startswith("ray::Worker.work")]
 
 
 def test_a_node_that_comes_is_used_and_one_that_goes_loses_nothing(

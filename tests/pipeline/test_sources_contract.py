@@ -22,7 +22,8 @@ from tokenize_pipeline.records import CommitRecord, Recording, SourceEntry, Toke
 from tokenize_pipeline.schema import read_part
 from tokenize_pipeline.shard import tokenize_shard
 from tokenize_pipeline.sources import find_items, formats, read_recordings
-from tokenize_pipeline.verification.originals import find_original
+from tokenize_pipeline.verification.excerpts import cut
+from tokenize_pipeline.verification.originals import Original, read_originals
 
 NAMES = [f"speaker{index % 2}/{index:03d}" for index in range(6)]
 
@@ -169,10 +170,12 @@ def test_items_can_be_read_twice_and_rows_lead_back_to_them(
     source = writer(corpus, tmp_path)
     items = find_items(str(source))
     _, rows = tokenize_all(source, tmp_path / "out")
-    for row in rows:
-        original = find_original(row, items)
-        assert isinstance(original, Recording)
-        assert original.id == row.id
+    spec = MeanCodec().spec
+    excerpts = [cut(row, spec, row.num_samples) for row in rows]
+    for row, original in zip(rows, read_originals(excerpts, items, spec), strict=True):
+        assert isinstance(original, Original)
+        assert (original.audio.shape[1], original.samples_after) == (row.num_samples, 0)
+        assert np.array_equal(MeanCodec().encode(original.audio).codes, row.codes)
     first, second = (
         [content(entry) for item in items for entry in read_recordings(item)] for _ in range(2)
     )

@@ -118,7 +118,7 @@ def test_a_worker_reports_every_attempt(monkeypatch: pytest.MonkeyPatch) -> None
     working = Worker(TokenizeConfig(("x",), "out"), False, lambda *seen: reports.append(seen))
     assert working.start() is None
     shard = Shard(0, "0123456789", ())
-    answers = [working.tokenize(shard, attempt) for attempt in (1, 2)]
+    answers = [working.work(shard, attempt) for attempt in (1, 2)]
     assert [report[:2] for report in reports] == [(answers[0], 1), (answers[1], 2)]
     assert isinstance(answers[1], Failure)
     assert all(tally.recordings == 7 and seconds >= 0 for _, _, tally, seconds in reports)

@@ -157,6 +157,12 @@ def recommit(folder: RunFolder, shard: int, rows: list[TokenRow]) -> None:
     _commit(folder, folder.plan()[shard], rows, spec, folder.commits()[shard].rejected)
 
 
+def encode_row(row: TokenRow, codec: Codec) -> TokenRow:
+    """The row with the tokens that another codec gives its recording."""
+    size_bytes = Path(row.source).stat().st_size
+    return _row(SourceItem(row.id, row.source, size_bytes, ""), codec, len(row.codes))
+
+
 def _item(path: Path) -> SourceItem:
     return SourceItem(path.name, str(path), path.stat().st_size, "")
 

@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -24,8 +25,9 @@ def unchanged(row: TokenRow) -> TokenRow:
     return row
 
 
-def shifted(row: TokenRow) -> TokenRow:
-    return with_codes(row, (row.codes + 100) % 1024)
+def other(row: TokenRow) -> TokenRow:
+    steps = np.arange(row.codes.shape[1], dtype=np.uint16)
+    return with_codes(row, (row.codes + 100 + steps) % 1024)
 
 
 @pytest.mark.parametrize("fault", [False, True])
@@ -38,11 +40,11 @@ def test_the_command_prints_figures_and_exits_by_what_it_found(tmp_path: Path, f
     model.save_pretrained(tmp_path / "codec")
     codec = load_codec(str(tmp_path / "codec"))
     files = [write_voice(tmp_path / "audio" / "a.flac", 1.0, seed=1)]
-    run = make_run(tmp_path / "out", codec, files, change=shifted if fault else unchanged)
+    run = make_run(tmp_path / "out", codec, files, change=other if fault else unchanged)
     done = verify("out", "--deep", "--report", "page.html", cwd=tmp_path)
     assert done.stderr == ""
     assert done.returncode == (3 if fault else 0)
-    assert ("problem  reencode_mismatch: a.flac: " in done.stdout) == fault
+    assert ("problem  other_weights: train-000000-" in done.stdout) == fault
     assert f"figures  {run.url}/_run/verify.json" in done.stdout
     assert f"report   {tmp_path}/page.html" in done.stdout
     assert Path(run.url, "_run/verify.json").is_file()

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,24 +13,33 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from codec.errors import AudioShapeError
-from tests.verify.runs import voice
+from tests.verify.runs import ScalarCodec, voice
+from tokenize_pipeline.loudness import QUIETEST_LUFS, loudness
 from tokenize_pipeline.metrics import (
     LARGEST_RATIO_DB,
     MEL_RANGE_DB,
+    clipping,
     log_mel_distance,
     loudness_difference,
     rms_level,
+    seam_jump,
     si_sdr,
     stft_distance,
 )
 from tokenize_pipeline.speech_metrics import pesq_wideband, stoi
-from tokenize_pipeline.verification.scorecard import METRICS, score
+from tokenize_pipeline.verification.scorecard import METRICS, Metric, score, seams
 
 RATE = 16_000
-MEASURES = {metric.name: metric.measure for metric in METRICS}
-DISTANCES = ("log_mel_distance", "stft_distance", "loudness_difference")
-
 Measure = Callable[[Tensor, Tensor, int], float | None]
+
+
+def at_rate(metric: Metric) -> Measure:
+    """A metric for a codec of any rate without chunks."""
+    return lambda a, b, rate: metric.measure(a, b, replace(ScalarCodec().spec, sample_rate=rate))
+
+
+MEASURES = {metric.name: at_rate(metric) for metric in METRICS}
+DISTANCES = ("log_mel_distance", "stft_distance", "loudness_difference", "clipping")
 
 
 def noise(seconds: float, level: float = 0.1, channels: int = 1, seed: int = 0) -> Tensor:
@@ -91,7 +101,7 @@ def test_a_change_of_level_is_the_log_mel_and_the_loudness_difference(offset_db:
     reference = noise(1)
     decoded = reference * 10 ** (offset_db / 20)
     assert log_mel_distance(reference, decoded, RATE) == pytest.approx(abs(offset_db), abs=0.01)
-    assert loudness_difference(reference, decoded) == pytest.approx(offset_db, abs=1e-3)
+    assert loudness_difference(reference, decoded, RATE) == pytest.approx(offset_db, abs=1e-3)
 
 
 def test_log_mel_distance_agrees_with_mel_spectrograms_of_torchaudio() -> None:
@@ -154,6 +164,71 @@ def test_speech_metrics_are_those_of_the_mean_of_the_channels() -> None:
     assert stoi(*stereo, RATE) == pytest.approx(stoi(reference, decoded, RATE), abs=1e-4)
 
 
+@pytest.mark.parametrize("rate", [8_000, 16_000, 24_000, 44_100, 48_000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_loudness_agrees_with_torchaudio(rate: int, channels: int) -> None:
+    """Which takes other filters with nearly the same response, and gates alike."""
+    audio = torch.cat([voice(3, seed, rate) for seed in range(channels)])
+    audio[:, : rate // 2] *= 0.01  # below the relative gate
+    theirs = torchaudio.functional.loudness(audio, rate)
+    assert loudness(audio, rate) == pytest.approx(float(theirs), abs=0.15 if rate > 8000 else 0.3)
+
+
+@pytest.mark.parametrize("rate", [16_000, 24_000, 48_000])
+def test_loudness_agrees_with_pyloudnorm(rate: int) -> None:
+    pyloudnorm = pytest.importorskip("pyloudnorm")
+    audio = torch.cat([voice(3, 1, rate), 0.3 * voice(3, 2, rate)])
+    meter = pyloudnorm.Meter(rate, filter_class="DeMan")
+    theirs = meter.integrated_loudness(audio.T.double().numpy())
+    assert loudness(audio, rate) == pytest.approx(theirs, abs=0.01)
+
+
+def test_loudness_of_the_standard_s_test_signal() -> None:
+    """A sine of 997 Hz at full scale in one channel is -3.01 LUFS (BS.1770-5, annex 1)."""
+    time = torch.arange(48_000 * 2, dtype=torch.float64) / 48_000
+    sine = torch.sin(2 * torch.pi * 997 * time)[None]
+    assert loudness(sine, 48_000) == pytest.approx(-3.01, abs=0.01)
+    assert loudness(0 * sine, 48_000) == QUIETEST_LUFS
+    assert loudness(sine[:, :4800], 48_000) == pytest.approx(-3.01, abs=0.1)
+
+
+def test_clipping_counts_what_the_codec_pushed_beyond_full_scale() -> None:
+    reference = torch.tensor([[0.5, 1.5, 0.9, -0.9]])
+    assert clipping(reference, torch.tensor([[1.1, 1.6, 0.9, -1.2]])) == 50.0
+    assert clipping(reference, reference) == 0.0
+
+
+def test_a_jump_at_a_seam_is_heard_and_elsewhere_is_not() -> None:
+    reference = voice(2, 1, RATE)
+    error = 0.01 * noise(2, seed=4)
+    jump = torch.zeros(1, 2 * RATE)
+    jump[:, RATE] = 0.5
+    borders = [RATE // 2, RATE, 3 * RATE // 2]
+    smooth = seam_jump(reference, reference + error, borders)
+    rough = seam_jump(reference, reference + error + jump, borders)
+    elsewhere = seam_jump(reference, reference + error + jump.roll(3000, 1), borders)
+    assert smooth == pytest.approx(0, abs=2.5)
+    assert rough is not None
+    assert rough > 20
+    assert elsewhere is not None
+    assert elsewhere < 0
+    assert seam_jump(reference, reference, borders) is None
+    assert seam_jump(reference, reference + error, []) is None
+
+
+def test_seams_are_where_chunks_begin_and_end() -> None:
+    spec = replace(ScalarCodec().spec, chunk_samples=48_000, stride_samples=47_520)
+    assert seams(spec, 100_000) == [47_520, 48_000, 95_040, 95_520]
+    assert seams(ScalarCodec().spec, 100_000) == []
+
+
+def test_stft_distance_grows_with_the_error_like_that_of_the_paper() -> None:
+    reference = voice(1, 1, RATE)
+    distances = [stft_distance(reference, reference + noise(1, level)) for level in (0.01, 0.1)]
+    assert None not in distances
+    assert float(distances[0] or 0) < float(distances[1] or 0)
+
+
 @pytest.mark.parametrize("name", DISTANCES)
 def test_equal_audio_has_no_distance(name: str) -> None:
     audio = voice(0.5, 1, RATE)
@@ -182,9 +257,9 @@ def test_short_and_silent_audio_gives_a_finite_figure_or_none(
 
 def test_what_a_silent_reference_cannot_answer_is_none() -> None:
     silence, some = torch.zeros(1, RATE), noise(1)
-    answers = score(silence, some, RATE)
+    answers = score(silence, some, replace(ScalarCodec().spec, sample_rate=RATE))
     unanswered = {name for name, value in answers.items() if value is None}
-    assert unanswered == {"si_sdr", "stft_distance", "stoi", "pesq"}
+    assert unanswered == {"si_sdr", "stft_distance", "seam_jump", "stoi", "pesq"}
 
 
 def test_stoi_of_less_than_thirty_frames_of_speech_is_none() -> None:
@@ -195,7 +270,12 @@ def test_stoi_of_less_than_thirty_frames_of_speech_is_none() -> None:
 
 def test_pesq_without_its_package_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    audio = voice(1, 1, RATE)
+    audio = voice(4, 1, RATE)
+    assert pesq_wideband(audio, audio, RATE) is None
+
+
+def test_pesq_of_a_word_is_none() -> None:
+    audio = voice(2.9, 1, RATE)
     assert pesq_wideband(audio, audio, RATE) is None
 
 

@@ -21,6 +21,7 @@ from tokenize_pipeline.verification.examples import choose, example_seconds
 from tokenize_pipeline.verification.figures import png, spectrograms, usage_bars
 from tokenize_pipeline.verification.markup import table, text_cell
 from tokenize_pipeline.verification.round_trip import RoundTrip
+from tokenize_pipeline.verification.settings import VerifyConfig
 from tokenize_pipeline.verify import verify_run
 
 HOSTILE = '"><script>alert(1)<img src=x onerror=alert(2)>&amp;.flac'
@@ -66,7 +67,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
     run = make_run(folder / "out", codec, files)
     with pytest.MonkeyPatch.context() as patch:
         use(codec, patch)
-        result = verify_run(run.url, deep=True)
+        result = verify_run(VerifyConfig(run.url, deep=True))
     return Page(Path(result.report_url).read_text(encoding="utf-8"))
 
 

@@ -1,16 +1,16 @@
 """Every fault of a row has its own name, and a sound row has none."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.verify.runs import ScalarCodec, make_run, voice
+from tests.verify.runs import ScalarCodec, voice
 from tokenize_pipeline.records import TokenRow
-from tokenize_pipeline.schema import read_part
-from tokenize_pipeline.verification.problems import PROBLEM_CODES, ProblemLog
-from tokenize_pipeline.verification.row_checks import RowChecks, row_problems
+from tokenize_pipeline.verification.problems import NOTICE_CODES, PROBLEM_CODES, ProblemLog
+from tokenize_pipeline.verification.row_checks import place_problem, row_problems, with_neighbours
 
 PLAIN, NORMALIZING = ScalarCodec(), ScalarCodec(normalizes=True)
 
@@ -54,6 +54,7 @@ def test_a_sound_row_has_no_problem(codec: ScalarCodec, seconds: float) -> None:
 
 
 PLAIN_ROW, SCALED_ROW = row_of(PLAIN), row_of(NORMALIZING)
+assert SCALED_ROW.scales is not None
 
 
 @pytest.mark.parametrize(
@@ -65,8 +66,11 @@ PLAIN_ROW, SCALED_ROW = row_of(PLAIN), row_of(NORMALIZING)
         (PLAIN, replace(PLAIN_ROW, num_frames=1), "frame_count_differs"),
         (PLAIN, replace(PLAIN_ROW, num_samples=PLAIN_ROW.num_samples + 4), "frame_count_differs"),
         (PLAIN, replace(PLAIN_ROW, scales=np.ones(1, np.float32)), "scale_count_differs"),
-        (NORMALIZING, replace(SCALED_ROW, scales=None), "scale_count_differs"),
-        (NORMALIZING, replace(SCALED_ROW, scales=np.ones(2, np.float32)), "scale_count_differs"),
+        (NORMALIZING, replace(SCALED_ROW, scales=None), "scales_dropped"),
+        (NORMALIZING, replace(SCALED_ROW, scales=np.ones(3, np.float32)), "scales_dropped"),
+        (NORMALIZING, replace(SCALED_ROW, scales=SCALED_ROW.scales[:2]), "scale_count_differs"),
+        (NORMALIZING, replace(SCALED_ROW, codes=SCALED_ROW.codes[:, 2000:]), "chunk_lost"),
+        (NORMALIZING, replace(SCALED_ROW, codes=SCALED_ROW.codes[:, 1:]), "frame_count_differs"),
         (NORMALIZING, with_scale(SCALED_ROW, float("nan")), "scale_not_finite"),
         (NORMALIZING, with_scale(SCALED_ROW, float("inf")), "scale_not_finite"),
         (NORMALIZING, with_scale(SCALED_ROW, 0.0), "scale_not_finite"),
@@ -83,53 +87,31 @@ def test_a_row_without_samples_is_a_problem() -> None:
     assert codes_of(empty, PLAIN) == ["row_without_samples"]
 
 
-def test_only_sound_rows_pass_and_count_as_codes() -> None:
-    log = ProblemLog()
-    checks = RowChecks(PLAIN.spec, 4, log)
-    passed = list(checks.sound_rows([PLAIN_ROW, with_code(PLAIN_ROW, 999)]))
-    assert passed == [PLAIN_ROW]
-    assert [(p.code, p.where) for p in log] == [("code_out_of_range", "a")]
-    assert (checks.rows, checks.recordings) == (2, 2)
-    assert {book.frames for book in checks.codes.statistics()} == {PLAIN_ROW.num_frames}
+@given(st.lists(st.integers(0, 3), max_size=6))
+def test_neighbours_are_those_of_the_row(numbers: list[int]) -> None:
+    rows = [replace(PLAIN_ROW, id=str(number)) for number in numbers]
+    seen = list(with_neighbours(rows))
+    assert [row for _, row, _ in seen] == rows
+    assert [before for before, _, _ in seen] == [None, *rows][: len(rows)]
+    assert [after for _, _, after in seen] == [*rows[1:], None][: len(rows)]
 
 
-def test_rows_that_are_there_twice_are_named_once(tmp_path: Path, files: list[Path]) -> None:
-    folder = make_run(tmp_path / "out", PLAIN, files)
-    rows = [row for url in folder.part_urls() for row in read_part(url)]
-    log = ProblemLog()
-    checks = RowChecks(PLAIN.spec, 4, log)
-    again = [*rows, rows[4], rows[4], replace(rows[2], id="2.flac#000001", start_sample=8)]
-    assert len(list(checks.sound_rows(again))) == len(again)
-    checks.check_ids(again)
-    assert [str(p) for p in log] == ["id_twice: 4.flac: 3 rows have this id"]
-
-
-def test_ids_that_differ_are_not_read_again() -> None:
-    checks = RowChecks(PLAIN.spec, 4, ProblemLog())
-    rows = [row_of(PLAIN, 0.01, row_id=str(i)) for i in range(50)]
-    assert list(checks.sound_rows(rows)) == rows
-
-    def unread() -> TokenRow:
-        raise AssertionError("rows were read again for nothing")
-
-    checks.check_ids(unread() for _ in [0])
-
-
-def test_a_codebook_that_never_changes_is_a_problem_once_there_was_time() -> None:
-    log = ProblemLog()
-    checks = RowChecks(PLAIN.spec, 4, log)
-    codes = PLAIN_ROW.codes.copy()
-    codes[1] = 17
-    constant = replace(PLAIN_ROW, codes=codes)
-    short = replace(constant, codes=codes[:, :200], num_frames=200, num_samples=800)
-    list(checks.sound_rows([short]))
-    checks.check_codebooks()
-    assert not log
-    list(checks.sound_rows([constant]))
-    checks.check_codebooks()
-    assert [str(p) for p in log] == [
-        f"constant_codebook: codebook 1: one code in all of its {200 + 5000} frames"
-    ]
+@pytest.mark.parametrize(
+    ("start", "before", "expected"),
+    [
+        (0, None, None),
+        (0, PLAIN_ROW, None),
+        (PLAIN_ROW.num_samples, PLAIN_ROW, None),
+        (8, None, "no row of its recording comes before"),
+        (8, replace(PLAIN_ROW, source="b.wav"), "no row of its recording comes before"),
+        (8, PLAIN_ROW, f"the row before it ends at {PLAIN_ROW.num_samples}"),
+    ],
+)
+def test_rows_of_a_recording_follow_one_another(
+    start: int, before: TokenRow | None, expected: str | None
+) -> None:
+    problem = place_problem(replace(PLAIN_ROW, start_sample=start), before)
+    assert problem is None if expected is None else expected in str(problem)
 
 
 def test_the_log_counts_all_and_keeps_some() -> None:
@@ -142,10 +124,23 @@ def test_the_log_counts_all_and_keeps_some() -> None:
     assert log.not_kept() == {"id_twice": 3}
 
 
+def test_logs_add_up_to_one_of_everything() -> None:
+    first, second, whole = (ProblemLog(kept_per_code=3) for _ in range(3))
+    for number in range(5):
+        for log in (first if number < 2 else second, whole):
+            log.add("id_twice", f"row {number}", "detail")
+    first.merge(second)
+    assert (first.counts, list(first)) == (whole.counts, list(whole))
+    assert first.not_kept() == {"id_twice": 2}
+
+
 def test_the_log_takes_no_unknown_code() -> None:
     with pytest.raises(KeyError, match="'nonsense' is no problem code"):
         ProblemLog().add("nonsense", "where", "detail")
 
 
 def test_problem_codes_are_words_for_programs() -> None:
-    assert all(code.replace("_", "").isalpha() and code.islower() for code in PROBLEM_CODES)
+    assert all(
+        code.replace("_", "").isalpha() and code.islower()
+        for code in {**PROBLEM_CODES, **NOTICE_CODES}
+    )

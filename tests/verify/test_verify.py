@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,8 +24,9 @@ from tokenize_pipeline.errors import ConfigurationError, DamagedOutputError, Run
 from tokenize_pipeline.records import RejectedRecording, TokenRow
 from tokenize_pipeline.schema import read_part
 from tokenize_pipeline.verification import limits, opened_run
-from tokenize_pipeline.verification.limits import QualityLimits
+from tokenize_pipeline.verification.result import VerifyResult
 from tokenize_pipeline.verification.scorecard import METRICS
+from tokenize_pipeline.verification.settings import VerifyConfig
 from tokenize_pipeline.verify import verify_run
 
 REJECTED = (RejectedRecording("bad.wav", "/audio/bad.wav", "truncated", "100 of 200 samples"),)
@@ -40,13 +42,17 @@ def part_path(folder: RunFolder, shard: int) -> Path:
     return Path(folder.part_url(part))
 
 
+def verified(run: RunFolder, **values: Any) -> VerifyResult:
+    return verify_run(VerifyConfig(run.url, **values))
+
+
 @pytest.fixture
 def run(tmp_path: Path, codec: ScalarCodec, files: list[Path]) -> RunFolder:
     return make_run(tmp_path / "out", codec, files, rejected=REJECTED)
 
 
 def test_a_good_run_has_no_problems(run: RunFolder) -> None:
-    result = verify_run(run.url, fraction=0.3)
+    result = verified(run, fraction=0.3)
     assert (result.exit_code, list(result.log)) == (0, [])
     assert (result.totals.shards, result.totals.rows, result.totals.recordings) == (3, 7, 7)
     assert result.totals.seconds == pytest.approx(10.0)
@@ -58,9 +64,9 @@ def test_a_good_run_has_no_problems(run: RunFolder) -> None:
 
 
 def test_every_shard_is_sampled_and_deep_samples_everything(run: RunFolder) -> None:
-    few = verify_run(run.url, fraction=0.0)
+    few = verified(run, fraction=0.0)
     assert len({trip.part for trip in few.trips}) == len(few.trips) == 3
-    assert [trip.id for trip in verify_run(run.url, deep=True).trips] == [
+    assert [trip.id for trip in verified(run, deep=True).trips] == [
         f"{number}.flac" for number in range(7)
     ]
 
@@ -69,15 +75,15 @@ def test_a_normalizing_codec_passes_too(
     tmp_path: Path, normalizing_codec: ScalarCodec, files: list[Path]
 ) -> None:
     run = make_run(tmp_path / "out", normalizing_codec, files)
-    result = verify_run(run.url, deep=True)
+    result = verified(run, deep=True)
     assert list(result.log) == []
     assert result.statistics()["si_sdr"] is not None
 
 
 def test_verify_json_says_it_all_and_the_same_every_time(run: RunFolder) -> None:
-    result = verify_run(run.url, deep=True)
+    result = verified(run, deep=True)
     first = {path: Path(path).read_bytes() for path in (result.json_url, result.report_url)}
-    verify_run(run.url, deep=True)
+    verified(run, deep=True)
     assert first == {path: Path(path).read_bytes() for path in first}
     figures = json.loads(first[result.json_url])
     assert figures == json.loads(json.dumps(result.to_dict()))
@@ -93,14 +99,14 @@ def test_verify_json_says_it_all_and_the_same_every_time(run: RunFolder) -> None
 
 def test_the_report_goes_where_it_is_asked_to(run: RunFolder, tmp_path: Path) -> None:
     report = tmp_path / "elsewhere" / "page.html"
-    assert verify_run(run.url, report=str(report)).report_url == str(report)
+    assert verified(run, report=str(report)).report_url == str(report)
     assert report.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert not Path(run.url, "report.html").exists()
 
 
 def test_terminal_lines_name_figures_problems_and_files(run: RunFolder) -> None:
     part_path(run, 1).unlink()
-    lines = verify_run(run.url, deep=True).summary_lines()
+    lines = verified(run, deep=True).summary_lines()
     assert lines[0] == "4 rows, 0.00 hours, 1 rejected, 3 of 3 shards"
     assert any(line.split()[:2] == ["SI-SDR,", "dB"] for line in lines)
     assert sum(line.startswith("problem  part_missing: train-000001-") for line in lines) == 1
@@ -180,10 +186,22 @@ def plant_lost_chunk(run: RunFolder) -> None:
     recommit(run, 1, [short, *rows[1:]])
 
 
-def plant_shifted_codes(run: RunFolder) -> None:
+def plant_other_codes(run: RunFolder) -> None:
     rows = rows_of(run, 1)
-    shifted = [with_codes(row, (row.codes + 3) % 256) for row in rows]
-    recommit(run, 1, shifted)
+    recommit(run, 1, [with_codes(row, (row.codes + 3) % 256) for row in rows])
+
+
+def plant_a_bad_row(run: RunFolder) -> None:
+    rows = rows_of(run, 1)
+    recommit(run, 1, [with_codes(rows[0], (rows[0].codes + 3) % 256), *rows[1:]])
+
+
+def plant_a_gap(run: RunFolder) -> None:
+    rows = rows_of(run, 1)
+    late = replace(rows[1], start_sample=4)
+    record = run.commits()[1]
+    recommit(run, 1, [rows[0], late, rows[2]])
+    run.commit(replace(run.commits()[1], recordings=record.recordings - 1))
 
 
 def plant_lost_source(run: RunFolder) -> None:
@@ -210,7 +228,7 @@ def plant_source_cut_short(run: RunFolder) -> None:
         (plant_unplanned_commit, {"shard_not_planned", "id_twice", "source_unavailable"}),
         (plant_missing_part, {"part_missing"}),
         (plant_extra_file, {"part_unexpected"}),
-        (plant_flipped_byte, {"part_damaged", "row_count_differs", "recording_lost"}),
+        (plant_flipped_byte, {"part_damaged"}),
         (plant_truncated_part, {"part_damaged"}),
         (plant_replaced_part, {"part_damaged"}),
         (plant_foreign_part, {"part_of_other_codec"}),
@@ -221,7 +239,9 @@ def plant_source_cut_short(run: RunFolder) -> None:
         (plant_damaged_rejection_list, {"rejected_list_differs"}),
         (plant_unlisted_rejection, {"rejected_list_differs"}),
         (plant_lost_chunk, {"frame_count_differs"}),
-        (plant_shifted_codes, {"reencode_mismatch"}),
+        (plant_other_codes, {"other_weights"}),
+        (plant_a_bad_row, {"reencode_mismatch"}),
+        (plant_a_gap, {"row_out_of_place", "source_too_short"}),
         (plant_lost_source, {"source_unavailable"}),
         (plant_changed_source, {"source_changed"}),
         (plant_source_cut_short, {"source_too_short"}),
@@ -231,7 +251,7 @@ def test_a_planted_fault_is_found_by_its_name(
     run: RunFolder, plant: Callable[[RunFolder], None], expected: set[str]
 ) -> None:
     plant(run)
-    result = verify_run(run.url, deep=True)
+    result = verified(run, deep=True)
     assert set(result.log.counts) == expected
     assert result.exit_code == 3
     page = Path(result.report_url).read_text(encoding="utf-8")
@@ -243,7 +263,7 @@ def test_a_codec_with_other_weights_decodes_nothing(
 ) -> None:
     other = ScalarCodec("scalar", normalizes=True)
     monkeypatch.setattr(opened_run, "load_codec", lambda *_args, **_options: other)
-    result = verify_run(run.url)
+    result = verified(run)
     assert set(result.log.counts) == {"codec_differs"}
     assert (result.totals.rows, list(result.trips)) == (7, [])
 
@@ -256,7 +276,7 @@ def test_a_codec_that_is_gone_leaves_the_checks_of_rows(
 
     monkeypatch.setattr(opened_run, "load_codec", gone)
     plant_lost_chunk(run)
-    result = verify_run(run.url)
+    result = verified(run)
     assert set(result.log.counts) == {"codec_unavailable", "frame_count_differs"}
 
 
@@ -274,16 +294,16 @@ def test_the_codec_is_loaded_as_the_run_used_it(
     identity = run.identity()
     spec = {**identity["codec"], "precision": "bfloat16"}
     run.start({**identity, "codec": spec, "codec_options": options}, run.plan())
-    verify_run(run.url, device="meta")
+    verified(run, device="meta")
     threads = torch.get_num_threads()
-    wanted = {**options, "precision": "bfloat16", "threads": threads}
+    wanted = {**options, "precision": "bfloat16", "threads": threads, "gpu_slots": None}
     assert asked == [(("scalar", "meta"), wanted)]
 
 
 def test_a_run_is_encoded_again_in_its_own_precision(tmp_path: Path, files: list[Path]) -> None:
     codec = load_codec("tiny_24khz", precision="bfloat16")
     run = make_run(tmp_path / "out", codec, files)
-    result = verify_run(run.url, deep=True)
+    result = verified(run, deep=True)
     assert list(result.log) == []
     assert result.reencoded()["codes_differing"] == 0
     usual = make_run(tmp_path / "usual", load_codec("tiny_24khz"), files)
@@ -297,16 +317,21 @@ def test_a_run_older_than_the_precision_is_encoded_again_in_float32(
     identity = run.identity()
     del identity["codec"]["precision"]
     run.start(identity, run.plan())
-    assert list(verify_run(run.url, deep=True).log) == []
+    assert list(verified(run, deep=True).log) == []
 
 
 def test_limits_are_held_by_means_and_name_the_worst(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bounds = {"si_sdr": 60.0, "stoi": 0.5, "log_mel_distance": 0.1, "loudness_difference": 1.0}
-    set_for = {"scalar": QualityLimits(bounds, "figures of a test")}
-    monkeypatch.setattr(limits, "CALIBRATED", set_for)
-    result = verify_run(run.url, deep=True)
+    entry = {
+        "fingerprint": run.identity()["codec"]["fingerprint"],
+        "source": "figures of a test",
+        "num_codebooks": {"4": {"bounds": bounds}},
+    }
+    table = {**limits.calibration(), "codecs": {"scalar": entry}}
+    monkeypatch.setattr(limits, "calibration", lambda: table)
+    result = verified(run, deep=True)
     found = {problem.where: problem.detail for problem in result.log}
     assert set(found) == {"si_sdr", "log_mel_distance"}
     assert ", limit 60 dB; worst: " in found["si_sdr"]
@@ -322,12 +347,12 @@ def test_an_unfinished_run_is_not_blamed_for_its_missing_list(run: RunFolder) ->
     for path in Path(run.url, "data").iterdir():
         if path.name not in part_names:
             path.unlink()
-    assert set(verify_run(run.url).log.counts) == {"shard_not_done"}
+    assert set(verified(run).log.counts) == {"shard_not_done"}
 
 
 def test_a_report_that_cannot_be_written_is_a_failure(run: RunFolder) -> None:
     with pytest.raises(RunFailedError, match=r"cannot write .*run\.json/report\.html: "):
-        verify_run(run.url, report=f"{run.url}/_run/run.json/report.html")
+        verified(run, report=f"{run.url}/_run/run.json/report.html")
 
 
 def test_verifying_changes_no_file_of_the_run(run: RunFolder) -> None:
@@ -336,7 +361,7 @@ def test_verifying_changes_no_file_of_the_run(run: RunFolder) -> None:
         return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
     before = hashes()
-    verify_run(run.url)
+    verified(run)
     after = hashes()
     assert {path: after[path] for path in before} == before
     assert {Path(path).name for path in after.keys() - before.keys()} == {
@@ -347,17 +372,17 @@ def test_verifying_changes_no_file_of_the_run(run: RunFolder) -> None:
 
 def test_a_folder_that_holds_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"holds no run: there is no _run/run\.json"):
-        verify_run(str(tmp_path))
+        verify_run(VerifyConfig(str(tmp_path)))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_without_a_codec_in_its_identity_is_damaged(run: RunFolder) -> None:
     run.start({"made": "up"}, run.plan())
     with pytest.raises(DamagedOutputError, match=r"_run/run\.json names no codec: 'codec'"):
-        verify_run(run.url)
+        verified(run)
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1, float("nan")])
 def test_a_fraction_that_is_none_is_refused(run: RunFolder, fraction: float) -> None:
     with pytest.raises(ConfigurationError, match="--fraction must lie within 0 and 1"):
-        verify_run(run.url, fraction=fraction)
+        verified(run, fraction=fraction)

@@ -1,11 +1,14 @@
 """The recordings that a report lets people hear: the worst, the median, and some others."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from codec import Codec, CodecSpec
-from tokenize_pipeline.records import SourceItem, TokenRow
-from tokenize_pipeline.verification.pairs import Pair, SampledRow, decode_pairs
+from tokenize_pipeline.errors import DamagedOutputError
+from tokenize_pipeline.schema import read_part
+from tokenize_pipeline.verification.excerpts import Excerpt, cut
+from tokenize_pipeline.verification.opened_run import CommittedShard, OpenedRun
+from tokenize_pipeline.verification.pairs import Pair, decode_pairs
 from tokenize_pipeline.verification.round_trip import RoundTrip
 from tokenize_pipeline.verification.sampling import row_key
 
@@ -60,30 +63,45 @@ def choose(ranked: Sequence[RoundTrip]) -> list[Choice]:
     return list(chosen.values())[: _WORST + _MEDIAN + _RANDOM]
 
 
-def load(
-    choices: Iterable[Choice],
-    rows: Iterable[TokenRow],
-    items: Sequence[SourceItem],
-    codec: Codec,
-) -> Iterator[Example]:
-    """Read and decode the chosen recordings of one part again.
+def load_examples(choices: Sequence[Choice], run: OpenedRun, codec: Codec) -> list[Example]:
+    """Read and decode the chosen recordings again, those of a shard together.
 
     Args:
-        choices: recordings of that part.
-        rows: all rows of the part; read no further than needed.
-        items: files of the shard of the part.
+        choices: what to show.
+        run: that it belongs to.
         codec: that made the codes.
+
+    Returns:
+        Those that could be had, in the order of `choices`.
     """
+    loaded: dict[int, Example] = {}
+    for shard in run.shards_with_parts():
+        here = [choice for choice in choices if choice.trip.part == shard.record.part]
+        if here:
+            loaded.update((one.choice.key, one) for one in _load(here, shard, run, codec))
+    return [loaded[choice.key] for choice in choices if choice.key in loaded]
+
+
+def _load(
+    choices: Sequence[Choice], shard: CommittedShard, run: OpenedRun, codec: Codec
+) -> Iterator[Example]:
     wanted = {choice.key: choice for choice in choices}
-    for row in rows:
-        choice = wanted.pop(row_key(row.id), None)
-        if choice is not None:
-            sampled = SampledRow(row, choice.trip.part, items)
-            (pair,) = decode_pairs([sampled], codec, example_seconds(codec.spec))
-            if isinstance(pair, Pair):
-                yield Example(choice, pair)
-        if not wanted:
-            return
+    found: list[tuple[Choice, Excerpt]] = []
+    longest_samples = round(example_seconds(codec.spec) * codec.spec.sample_rate)
+    try:
+        for row in read_part(run.folder.part_url(str(shard.record.part))):
+            choice = wanted.pop(row_key(row.id), None)
+            if choice is not None:
+                excerpt = cut(row, codec.spec, longest_samples, ends_recording=False)
+                found.append((choice, excerpt))
+            if not wanted:
+                break
+    except (DamagedOutputError, FileNotFoundError):
+        pass  # known already; what came before the damage can still be shown
+    pairs = decode_pairs([excerpt for _, excerpt in found], shard.items, codec)
+    for (choice, _), pair in zip(found, pairs, strict=True):
+        if isinstance(pair, Pair):
+            yield Example(choice, pair)
 
 
 def _shuffled(ranked: Sequence[RoundTrip]) -> list[RoundTrip]:

@@ -1,16 +1,24 @@
-"""What a healthy sample of recordings scores at least, for codecs that were calibrated.
+"""How bad the mean of a sample may be, for each codec and number of codebooks.
 
-A limit is far below what the codec does on any kind of audio and far above what broken tokens do
-(codebooks swapped, scales dropped, other weights, audio shifted): it finds faults, it does not
-grade. A codec without an entry is held to the integrity of its rows alone.
+The table is `calibration.json`; `jobs/calibrate.py` measures it anew and says in it where the
+numbers come from. A limit lies four standard errors of five recordings beyond the mean of the worst
+kind of audio it was measured on: sound tokens of other recordings stay within it, tokens that carry
+nothing of their audio do not. It finds faults, it does not grade. Fewer recordings than five say
+too little to be held to it. A codec that was not measured is held to what any codec must do.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-from codec.base import CodecSpec
+from codec.base import PRECISIONS, CodecSpec
 from tokenize_pipeline.verification.scorecard import METRICS, MetricStatistics
+
+CALIBRATION_FILE = Path(__file__).parent / "calibration.json"
+FEWEST_ROWS = 5  # whose mean is held to a limit
 
 # Codes that may differ when a recording is encoded again. None do on the same kind of machine;
 # elsewhere rounding flips a code where two entries are nearly equally near, and what follows it.
@@ -23,29 +31,32 @@ class QualityLimits:
     """Bounds for the mean of a metric over the sample, and where they come from."""
 
     bounds: Mapping[str, float]  # by name of a metric; the bad side of it is past the limit
-    source: str  # data, command and figures behind the bounds
+    source: str  # data, codec and date behind the bounds
 
 
-# By codec. One set serves every number of codebooks: what finds faults at eight is not reached by
-# sound tokens at one. STOI has no bound, because nothing says which recordings are speech.
-CALIBRATED: Mapping[str, QualityLimits] = MappingProxyType(
-    {
-        "tiny_24khz": QualityLimits(
-            bounds={"si_sdr": -15.0, "log_mel_distance": 14.0},
-            source=(
-                "means over 31 recordings of speech and 23 of music, in dB of SI-SDR and log-mel "
-                "distance: sound tokens 5 and 6 (speech) or 0 and 6 (music), with one codebook "
-                "-2 and 8 or -8 and 9; two codebooks swapped -23 and 16 or -26 and 16; shifted "
-                "by one frame -23 and 7 or -32 and 7"
-            ),
+@cache
+def calibration() -> Mapping[str, Any]:
+    """The table, as it is on disk."""
+    table: Mapping[str, Any] = json.loads(CALIBRATION_FILE.read_text("utf-8"))
+    return table
+
+
+def limits_for(spec: CodecSpec, num_codebooks: int) -> QualityLimits:
+    """The limits of a codec at a number of codebooks; the generic ones if it was not measured."""
+    table = calibration()
+    codec = table["codecs"].get(spec.name)
+    generic = QualityLimits(table["generic"]["bounds"], table["generic"]["source"])
+    if codec is None:
+        return generic
+    if spec.precision == PRECISIONS[0] and codec["fingerprint"] != spec.fingerprint:
+        return replace(
+            generic, source=f"{generic.source}; {spec.name} was measured with other weights"
         )
-    }
-)
-
-
-def limits_for(spec: CodecSpec) -> QualityLimits | None:
-    """The limits of a codec; None if it was not calibrated."""
-    return CALIBRATED.get(spec.name)
+    entry = codec["num_codebooks"].get(str(num_codebooks))
+    if entry is None:
+        return generic
+    bounds = {**generic.bounds, **entry["bounds"]}
+    return QualityLimits(bounds, f"{codec['source']}, {num_codebooks} codebooks")
 
 
 def exceeded(
@@ -55,7 +66,7 @@ def exceeded(
     found = {}
     for metric in METRICS:
         bound, measured = limits.bounds.get(metric.name), statistics.get(metric.name)
-        if bound is None or measured is None:
+        if bound is None or measured is None or measured.count < FEWEST_ROWS:
             continue
         if metric.badness(measured.mean) > metric.badness(bound):
             figures = f"mean {measured.mean:.3g}, limit {bound:.3g}"

@@ -1,63 +1,59 @@
 """A finished or unfinished run, opened for reading, and the codec that made it."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from codec import Codec, CodecError, load_codec
 from codec.base import CodecSpec
 from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.errors import ConfigurationError, DamagedOutputError
-from tokenize_pipeline.records import CommitRecord, Shard, SourceItem, TokenRow
-from tokenize_pipeline.schema import read_part
+from tokenize_pipeline.records import CommitRecord, Shard
 from tokenize_pipeline.verification.problems import ProblemLog
 
 
 @dataclass(frozen=True)
-class OpenedRun:
-    """What verification reads of a run before it reads a part."""
+class CommittedShard(Shard):
+    """A shard that is done, with what its commit record says of it."""
+
+    record: CommitRecord = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What a worker must know of a run to verify a shard of it."""
 
     folder: RunFolder
     identity: Mapping[str, Any]
     spec: CodecSpec
     num_codebooks: int
+
+
+@dataclass(frozen=True)
+class OpenedRun(RunFacts):
+    """What verification reads of a run before it reads a part."""
+
     plan: Sequence[Shard]
     commits: Mapping[int, CommitRecord]
 
-    def parts(self) -> Iterator[CommitRecord]:
-        """Commit records of shards that made a part, in order."""
+    def shards_with_parts(self) -> list[CommittedShard]:
+        """Shards that made a part, in order. One that is not planned has no items."""
+        planned = {shard.index: shard for shard in self.plan}
+        done = []
         for index in sorted(self.commits):
-            if self.commits[index].part is not None:
-                yield self.commits[index]
-
-    def all_rows(self) -> Iterator[TokenRow]:
-        """Every row of every part that can be read."""
-        for record in self.parts():
-            yield from self.rows(str(record.part), ProblemLog())
-
-    def items(self, shard: int) -> Sequence[SourceItem]:
-        """The files that a shard reads; none if it is not planned."""
-        return self._items_by_shard.get(shard, ())
-
-    @cached_property
-    def _items_by_shard(self) -> Mapping[int, Sequence[SourceItem]]:
-        return {shard.index: shard.items for shard in self.plan}
-
-    def rows(self, part: str, log: ProblemLog) -> Iterator[TokenRow]:
-        """Rows of a part; reading stops at the first damage, which is noted."""
-        try:
-            yield from read_part(self.folder.part_url(part))
-        except (DamagedOutputError, FileNotFoundError) as error:
-            log.add("part_damaged", part, str(error))
+            record = self.commits[index]
+            if record.part is not None:
+                shard = planned.get(index, Shard(index, "", ()))
+                done.append(CommittedShard(**vars(shard), record=record))
+        return done
 
 
-def open_run(url: str) -> OpenedRun:
-    """Open the OUTPUT of a run.
+def read_facts(url: str) -> RunFacts:
+    """The identity of a run.
 
     Raises:
-        ConfigurationError: there is no run.
-        DamagedOutputError: its identity or its plan cannot be read.
+        ConfigurationError: there is no run at `url`.
+        DamagedOutputError: its identity cannot be read.
     """
     folder = RunFolder(url)
     if not folder.exists():
@@ -70,10 +66,26 @@ def open_run(url: str) -> OpenedRun:
         num_codebooks = int(identity["num_codebooks"])
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedOutputError(f"{url}/_run/run.json names no codec: {error}") from error
-    return OpenedRun(folder, identity, spec, num_codebooks, folder.plan(), folder.commits())
+    return RunFacts(folder, identity, spec, num_codebooks)
 
 
-def load_run_codec(run: OpenedRun, device: str, threads: int, log: ProblemLog) -> Codec | None:
+def open_run(url: str) -> OpenedRun:
+    """Open the OUTPUT of a run.
+
+    Raises:
+        ConfigurationError: there is no run.
+        DamagedOutputError: its identity or its plan cannot be read.
+    """
+    facts = read_facts(url)
+    folder = facts.folder
+    return OpenedRun(
+        folder, facts.identity, facts.spec, facts.num_codebooks, folder.plan(), folder.commits()
+    )
+
+
+def load_run_codec(
+    run: RunFacts, device: str, threads: int, log: ProblemLog, gpu_slots: int | None = None
+) -> Codec | None:
     """The codec of a run; None, and a problem noted, if it cannot be had or is not the same.
 
     Args:
@@ -81,6 +93,7 @@ def load_run_codec(run: OpenedRun, device: str, threads: int, log: ProblemLog) -
         device: where it runs.
         threads: of a CPU, that work on recordings side by side.
         log: takes the problem.
+        gpu_slots: of the codec's grid on a GPU; its usual number when None.
     """
     where = run.spec.name
     options = run.identity.get("codec_options", {})
@@ -93,6 +106,7 @@ def load_run_codec(run: OpenedRun, device: str, threads: int, log: ProblemLog) -
             normalize=options.get("normalize"),
             threads=threads,
             precision=run.spec.precision,
+            gpu_slots=gpu_slots,
         )
     except CodecError as error:
         log.add("codec_unavailable", where, str(error))

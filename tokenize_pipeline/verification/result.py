@@ -7,7 +7,7 @@ from typing import Any
 from codec.base import CodecSpec
 from tokenize_pipeline.verification.code_statistics import CodebookStatistics
 from tokenize_pipeline.verification.limits import QualityLimits
-from tokenize_pipeline.verification.problems import ProblemLog
+from tokenize_pipeline.verification.problems import NOTICE_CODES, ProblemLog
 from tokenize_pipeline.verification.round_trip import RoundTrip
 from tokenize_pipeline.verification.scorecard import (
     METRICS,
@@ -17,7 +17,7 @@ from tokenize_pipeline.verification.scorecard import (
     summarize,
 )
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 NUM_WORST = 5  # recordings named for each metric
 
 
@@ -41,6 +41,17 @@ class Totals:
 
 
 @dataclass(frozen=True)
+class ShardCodes:
+    """How the codes of one shard are spread."""
+
+    shard: int
+    part: str
+    frames: int
+    drift_bits: float  # from those of the dataset
+    entropy_bits: tuple[float, ...]  # by codebook
+
+
+@dataclass(frozen=True)
 class VerifyResult:
     """All findings of one verification. The same dataset gives the same value every time."""
 
@@ -48,12 +59,14 @@ class VerifyResult:
     identity: Mapping[str, Any]  # of the run, from run.json
     spec: CodecSpec
     num_codebooks: int
-    fraction: float  # of the rows that was asked for
+    fraction: float  # of the audio that was asked for
     totals: Totals
     trips: Sequence[RoundTrip]  # rows that were decoded, in the order of the dataset
     codebooks: Sequence[CodebookStatistics]
-    limits: QualityLimits | None
+    shard_codes: Sequence[ShardCodes]  # in the order of the shards
+    limits: QualityLimits
     log: ProblemLog
+    notices: ProblemLog
     json_url: str
     report_url: str
 
@@ -100,17 +113,20 @@ class VerifyResult:
                 "seconds": sum(trip.seconds for trip in self.trips),
             },
             "metrics": {metric.name: self._metric_dict(metric) for metric in METRICS},
-            "limits_source": None if self.limits is None else self.limits.source,
+            "limits_source": self.limits.source,
             "reencoded": self.reencoded(),
             "codebooks": [
-                {**asdict(statistics), "perplexity": statistics.perplexity}
+                {
+                    **asdict(statistics),
+                    "perplexity": statistics.perplexity,
+                    "dead_entries": statistics.dead_entries,
+                }
                 for statistics in self.codebooks
             ],
+            "shards": [asdict(shard) for shard in self.shard_codes],
             "damaged_parts": sorted(self.log.damaged_parts),
-            "problems": {
-                "counts": dict(self.log.counts),
-                "examples": [asdict(problem) for problem in self.log],
-            },
+            "problems": _log_dict(self.log),
+            "notices": _log_dict(self.notices),
         }
 
     def summary_lines(self) -> list[str]:
@@ -132,7 +148,7 @@ class VerifyResult:
 
     def limit(self, metric: Metric) -> float | None:
         """The limit for the mean of a metric; None if there is none."""
-        return None if self.limits is None else self.limits.bounds.get(metric.name)
+        return self.limits.bounds.get(metric.name)
 
     def _metric_dict(self, metric: Metric) -> dict[str, Any]:
         statistics = self.statistics_of(metric)
@@ -167,6 +183,18 @@ class VerifyResult:
 
     def _problem_lines(self) -> list[str]:
         if not self.log:
-            return ["no problems found"]
+            return ["no problems found", *self._notice_lines()]
         more = [f"{code}: {count:,} more" for code, count in self.log.not_kept().items()]
-        return [*(f"problem  {problem}" for problem in self.log), *more]
+        return [*(f"problem  {problem}" for problem in self.log), *more, *self._notice_lines()]
+
+    def _notice_lines(self) -> list[str]:
+        """One for each kind."""
+        first = {notice.code: notice for notice in reversed(list(self.notices))}
+        return [
+            f"notice   {NOTICE_CODES[code]}: {count:,}, such as {first[code].where}"
+            for code, count in self.notices.counts.items()
+        ]
+
+
+def _log_dict(log: ProblemLog) -> dict[str, Any]:
+    return {"counts": dict(log.counts), "examples": [asdict(problem) for problem in log]}

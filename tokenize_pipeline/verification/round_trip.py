@@ -1,133 +1,166 @@
-"""The round trip of rows: decoded beside their originals, measured, encoded again.
+"""The round trip of excerpts: decoded beside their originals, measured, encoded again.
 
-    sampled rows -> groups -> pairs -> [ scores, codes of the original again ] -> round trips
+    excerpts -> groups -> pairs -> [ scores, codes of the original again ] -> round trips
 
-Rows go through the codec in groups, since many recordings side by side take it much less time than
-one after another. What comes out is the same in any group. A group is bounded in memory, and long
-rows are compared by their first `EXCERPT_SECONDS`, so memory does not grow with their length.
+Excerpts go through the codec in groups, since many recordings side by side take it much less time
+than one after another. What comes out is the same in any group. A group is bounded in memory.
 
 Dimension key: K codebooks, T frames.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from codec import Codec, CodecSpec, EncodedAudio
-from tokenize_pipeline.records import TokenRow
+from tokenize_pipeline.records import SourceItem
+from tokenize_pipeline.verification.diagnosis import Diagnosis, explain_audio, explain_codes
+from tokenize_pipeline.verification.excerpts import Excerpt
 from tokenize_pipeline.verification.limits import (
     LARGEST_REENCODE_MISMATCH,
-    LARGEST_SCALE_ERROR,
 )
-from tokenize_pipeline.verification.pairs import Pair, SampledRow, decode_pairs
+from tokenize_pipeline.verification.pairs import Pair, decode_pairs
 from tokenize_pipeline.verification.problems import Problem
 from tokenize_pipeline.verification.scorecard import Scores, score
+from tokenize_pipeline.verification.still_codes import StillRun
 
-EXCERPT_SECONDS = 30.0
 GROUP_BYTES = 64 << 20  # of codes, of originals and of decoded audio together
 
 
 @dataclass(frozen=True)
-class RoundTrip:
-    """What was measured of one row."""
-
-    id: str
-    part: str
-    start_sample: int  # of the row in its recording, at the codec's rate
-    seconds: float  # of audio compared
-    scores: Scores
-    again: "EncodedAgain | None"  # None where only a stretch of the recording was compared
-
-    @property
-    def problem(self) -> Problem | None:
-        """What encoding again showed, if rounding does not explain it."""
-        if self.again is None:
-            return None
-        if self.again.share_differing > LARGEST_REENCODE_MISMATCH:
-            figures = f"{self.again.codes_differing} of {self.again.codes_compared} codes differ"
-            detail = f"{figures} ({self.again.share_differing:.1%})"
-            return Problem("reencode_mismatch", self.id, detail)
-        if self.again.scale_error > LARGEST_SCALE_ERROR:
-            detail = f"a scale is off by {self.again.scale_error:.1%}"
-            return Problem("scales_differ", self.id, detail)
-        return None
-
-
-@dataclass(frozen=True)
 class EncodedAgain:
-    """The tokens of a row beside those of its original encoded again."""
+    """The tokens of an excerpt beside those of its original encoded again."""
 
     codes_compared: int
     codes_differing: int
-    scale_error: (
-        float  # the largest of any chunk, as a fraction of its true scale; 0 without scales
-    )
+    scale_error: float  # the largest of any chunk, as a fraction of its true scale; 0 without
 
     @property
     def share_differing(self) -> float:
         """Fraction of codes that differ."""
         return self.codes_differing / max(1, self.codes_compared)
 
+    @property
+    def agrees(self) -> bool:
+        """Whether rounding explains what differs."""
+        return self.share_differing <= LARGEST_REENCODE_MISMATCH
 
-def measure_rows(sampled: Iterable[SampledRow], codec: Codec) -> Iterator[RoundTrip | Problem]:
-    """Round trips of rows, or why there is none, in the order they came.
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """What was measured of one row. About a kilobyte."""
+
+    id: str
+    part: str
+    start_sample: int  # of the row in its recording, at the codec's rate
+    seconds: float  # of audio compared
+    scores: Scores
+    again: EncodedAgain | None  # None where the row alone does not decide its codes
+    diagnosis: Diagnosis | None = None  # a fault that explains the codes
+    still: StillRun | None = None  # why the row was suspected of saying nothing
+    samples_after: int = 0  # of its recording, that no row stands for
+
+
+def measure(
+    excerpts: Iterable[Excerpt], items: Sequence[SourceItem], codec: Codec
+) -> Iterator[RoundTrip | Problem]:
+    """Round trips of excerpts, or why there is none, in the order they came.
 
     Args:
-        sampled: all with the same number of codebooks.
+        excerpts: of one shard, all with the same number of codebooks.
+        items: files of that shard.
         codec: that made the codes.
     """
-    for group in _groups(sampled, codec.spec):
-        yield from _measured(group, codec)  # which holds no audio when the next group is read
+    for group in _groups(excerpts, codec.spec):
+        yield from _measured(group, items, codec)  # which holds no audio when the next is read
 
 
-def _measured(group: Sequence[SampledRow], codec: Codec) -> Iterator[RoundTrip | Problem]:
-    pairs = decode_pairs(group, codec, EXCERPT_SECONDS)
+def _measured(
+    group: Sequence[Excerpt], items: Sequence[SourceItem], codec: Codec
+) -> Iterator[RoundTrip | Problem]:
+    pairs = decode_pairs(group, items, codec)
     encoded = _encoded_again(group, pairs, codec)
-    for one, pair in zip(group, pairs, strict=True):
+    for excerpt, pair in zip(group, pairs, strict=True):
         if isinstance(pair, Problem):
             yield pair
-            continue
-        yield RoundTrip(
-            id=one.row.id,
-            part=one.part,
-            start_sample=one.row.start_sample,
-            seconds=pair.original.shape[-1] / codec.spec.sample_rate,
-            scores=score(pair.original, pair.decoded, codec.spec.sample_rate),
-            again=_compared(one.row, next(encoded)) if pair.is_whole else None,
-        )
+        else:
+            again = next(encoded) if excerpt.can_be_encoded else None
+            yield _round_trip(excerpt, pair, again, codec.spec)
 
 
-def _groups(sampled: Iterable[SampledRow], spec: CodecSpec) -> Iterator[list[SampledRow]]:
-    """Rows in groups of at most `GROUP_BYTES`, and of at least one."""
-    group: list[SampledRow] = []
+def _round_trip(
+    excerpt: Excerpt, pair: Pair, encoded: EncodedAudio | None, spec: CodecSpec
+) -> RoundTrip:
+    again = None if encoded is None else _compared(excerpt, encoded)
+    return RoundTrip(
+        id=excerpt.row_id,
+        part=excerpt.part,
+        start_sample=excerpt.start_sample,
+        seconds=pair.original.shape[-1] / spec.sample_rate,
+        scores=score(pair.original, pair.decoded, spec),
+        again=again,
+        diagnosis=_diagnosis(excerpt, pair, encoded, again, spec),
+        still=excerpt.still,
+        samples_after=pair.samples_after or 0,
+    )
+
+
+def _diagnosis(
+    excerpt: Excerpt,
+    pair: Pair,
+    encoded: EncodedAudio | None,
+    again: EncodedAgain | None,
+    spec: CodecSpec,
+) -> Diagnosis | None:
+    """A name for what is wrong, looked for where codes differ or cannot be compared."""
+    if again is not None and again.agrees:
+        return None
+    found = None
+    if encoded is not None:
+        frames = excerpt.decided_frames
+        found = explain_codes(excerpt.codes[:, :frames], encoded.codes.numpy()[:, :frames])
+    return found or explain_audio(pair.original, pair.decoded, spec.hop_samples)
+
+
+def _groups(excerpts: Iterable[Excerpt], spec: CodecSpec) -> Iterator[list[Excerpt]]:
+    """Excerpts in groups of at most `GROUP_BYTES`, and of at least one."""
+    group: list[Excerpt] = []
     size_bytes = 0
-    for one in sampled:
-        row = one.row
-        samples = spec.channels * min(row.num_samples, round(EXCERPT_SECONDS * spec.sample_rate))
-        row_bytes = row.codes.nbytes + 2 * 4 * samples  # float32, before and after
-        if group and size_bytes + row_bytes > GROUP_BYTES:
+    for one in excerpts:
+        # float32, before and after
+        one_bytes = one.codes.nbytes + 2 * 4 * spec.channels * one.coded_samples
+        if group and size_bytes + one_bytes > GROUP_BYTES:
             yield group
             group, size_bytes = [], 0
-        # A copy, since the codes of a row are a view of those of all rows that were read with it.
-        group.append(replace(one, row=replace(row, codes=row.codes.copy())))
-        size_bytes += row_bytes
+        group.append(one)
+        size_bytes += one_bytes
     if group:
         yield group
 
 
 def _encoded_again(
-    group: Sequence[SampledRow], pairs: Sequence[Pair | Problem], codec: Codec
+    group: Sequence[Excerpt], pairs: Sequence[Pair | Problem], codec: Codec
 ) -> Iterator[EncodedAudio]:
-    """The tokens of each original that was compared whole."""
-    wholes = (pair.original for pair in pairs if isinstance(pair, Pair) and pair.is_whole)
-    return codec.encode_stream(wholes, num_codebooks=group[0].row.codes.shape[0])
+    """The tokens of each original that decides them."""
+    originals = (
+        pair.coded
+        for excerpt, pair in zip(group, pairs, strict=True)
+        if isinstance(pair, Pair) and excerpt.can_be_encoded
+    )
+    return codec.encode_stream(originals, num_codebooks=group[0].codes.shape[0])
 
 
-def _compared(row: TokenRow, again: EncodedAudio) -> EncodedAgain:
-    scale_error = 0.0
-    if row.scales is not None and again.scales is not None:
-        true_scales = again.scales.numpy()
-        scale_error = float((np.abs(row.scales - true_scales) / true_scales).max())
-    differing = int((again.codes.numpy() != row.codes).sum())
-    return EncodedAgain(row.codes.size, differing, scale_error)
+def _compared(excerpt: Excerpt, again: EncodedAudio) -> EncodedAgain:
+    frames = excerpt.decided_frames
+    codes_KT = excerpt.codes[:, :frames]
+    differing = int((again.codes.numpy()[:, :frames] != codes_KT).sum())
+    return EncodedAgain(codes_KT.size, differing, _scale_error(excerpt, again))
+
+
+def _scale_error(excerpt: Excerpt, again: EncodedAudio) -> float:
+    if excerpt.scales is None or again.scales is None:
+        return 0.0
+    count = excerpt.decided_scales
+    found, true = excerpt.scales[:count], again.scales.numpy()[:count]
+    return float((np.abs(found - true) / true).max())

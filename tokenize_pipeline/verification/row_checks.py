@@ -3,17 +3,12 @@
 Dimension key: K codebooks, T frames.
 """
 
-from array import array
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from codec.base import CodecSpec
 from tokenize_pipeline.records import TokenRow
-from tokenize_pipeline.verification.code_statistics import CodeCounts
-from tokenize_pipeline.verification.problems import ProblemLog
-from tokenize_pipeline.verification.sampling import row_key
 
 
 def row_problems(row: TokenRow, spec: CodecSpec, num_codebooks: int) -> Iterator[tuple[str, str]]:
@@ -26,6 +21,10 @@ def row_problems(row: TokenRow, spec: CodecSpec, num_codebooks: int) -> Iterator
         yield "code_out_of_range", detail
     if row.num_samples < 1:
         yield "row_without_samples", f"num_samples is {row.num_samples}"
+    if _lacks_chunk(row, spec):
+        wanted = spec.num_frames(row.num_samples)
+        yield "chunk_lost", f"{row.codes.shape[1]} frames of codes, {wanted} expected"
+        return
     frames = (row.codes.shape[1], row.num_frames, spec.num_frames(row.num_samples))
     if len(set(frames)) > 1:
         yield (
@@ -36,9 +35,21 @@ def row_problems(row: TokenRow, spec: CodecSpec, num_codebooks: int) -> Iterator
     yield from _scale_problems(row, spec)
 
 
+def _lacks_chunk(row: TokenRow, spec: CodecSpec) -> bool:
+    """Whether the codes are those of all chunks but one."""
+    if spec.chunk_samples is None:
+        return False
+    of_chunks = spec.chunk_frames(row.num_samples)
+    missing = sum(of_chunks) - row.codes.shape[1]
+    return len(of_chunks) > 1 and missing > 0 and missing in of_chunks
+
+
 def _scale_problems(row: TokenRow, spec: CodecSpec) -> Iterator[tuple[str, str]]:
     found = None if row.scales is None else len(row.scales)
     wanted = len(spec.chunk_lengths(row.num_samples)) if spec.normalizes else None
+    if wanted and (row.scales is None or not found or bool((row.scales == 1).all())):
+        yield "scales_dropped", f"{_scales(found)}{', all of them 1' if found else ''}"
+        return
     if found != wanted:
         yield "scale_count_differs", f"{_scales(found)}, {_scales(wanted)} expected"
     if row.scales is not None:
@@ -48,63 +59,36 @@ def _scale_problems(row: TokenRow, spec: CodecSpec) -> Iterator[tuple[str, str]]
             yield "scale_not_finite", f"the scale of chunk {chunk} is {row.scales[chunk]}"
 
 
-def _scales(count: int | None) -> str:
-    return "no scales" if count is None else f"{count} scales"
-
-
-class RowChecks:
-    """Checks rows as they pass by, and gathers what only all of them together can tell.
+def place_problem(row: TokenRow, before: TokenRow | None) -> str | None:
+    """Why a row cannot follow the one before it: rows of a recording come in order, without gaps.
 
     Args:
-        spec: codec of the run.
-        num_codebooks: K of the run.
-        log: takes the problems.
+        row: of a part.
+        before: the row before it in the part; None for the first.
     """
+    if row.start_sample == 0:
+        return None
+    if before is None or before.source != row.source:
+        return f"it begins at sample {row.start_sample}, and no row of its recording comes before"
+    end = before.start_sample + before.num_samples
+    if row.start_sample != end:
+        return f"it begins at sample {row.start_sample}, the row before it ends at {end}"
+    return None
 
-    def __init__(self, spec: CodecSpec, num_codebooks: int, log: ProblemLog) -> None:
-        self.rows = 0
-        self.recordings = 0
-        self.num_samples = 0
-        self.num_frames = 0
-        self.codes = CodeCounts(num_codebooks, spec.codebook_size)
-        self._spec = spec
-        self._num_codebooks = num_codebooks
-        self._log = log
-        self._keys = array("Q")  # 8 bytes a row, however many rows there are
 
-    def sound_rows(self, rows: Iterable[TokenRow]) -> Iterator[TokenRow]:
-        """Check rows, and pass on those without a problem."""
-        for row in rows:
-            self.rows += 1
-            self.recordings += row.start_sample == 0
-            self.num_samples += row.num_samples
-            self.num_frames += row.num_frames
-            self._keys.append(row_key(row.id))
-            problems = list(row_problems(row, self._spec, self._num_codebooks))
-            for code, detail in problems:
-                self._log.add(code, row.id, detail)
-            if not problems:
-                self.codes.add(row.codes)
-                yield row
+def with_neighbours(
+    rows: Iterable[TokenRow],
+) -> Iterator[tuple[TokenRow | None, TokenRow, TokenRow | None]]:
+    """Each row with the ones before and after it; holds three."""
+    before: TokenRow | None = None
+    current: TokenRow | None = None
+    for row in rows:
+        if current is not None:
+            yield before, current, row
+        before, current = current, row
+    if current is not None:
+        yield before, current, None
 
-    def check_codebooks(self) -> None:
-        """Look for codebooks that carry nothing. Call after all rows."""
-        for index, statistics in enumerate(self.codes.statistics()):
-            if statistics.is_constant:
-                detail = f"one code in all of its {statistics.frames} frames"
-                self._log.add("constant_codebook", f"codebook {index}", detail)
 
-    def check_ids(self, all_rows: Iterable[TokenRow]) -> None:
-        """Look for rows that are there twice. Call after all rows.
-
-        Args:
-            all_rows: every row again; consumed only if some keys are equal.
-        """
-        keys, counts = np.unique(np.frombuffer(self._keys, dtype=np.uint64), return_counts=True)
-        suspects = set(keys[counts > 1].tolist())
-        if not suspects:
-            return
-        found = Counter(row.id for row in all_rows if row_key(row.id) in suspects)
-        for row_id, times in found.items():
-            if times > 1:
-                self._log.add("id_twice", row_id, f"{times} rows have this id")
+def _scales(count: int | None) -> str:
+    return "no scales" if count is None else f"{count} scales"

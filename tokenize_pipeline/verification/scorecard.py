@@ -10,9 +10,12 @@ from typing import Literal
 
 from torch import Tensor
 
+from codec.base import CodecSpec
 from tokenize_pipeline.metrics import (
+    clipping,
     log_mel_distance,
     loudness_difference,
+    seam_jump,
     si_sdr,
     stft_distance,
 )
@@ -30,7 +33,7 @@ class Metric:
     title: str  # for people
     unit: str  # "" for a pure number
     better: Literal["higher", "lower", "near zero"]
-    measure: Callable[[Tensor, Tensor, int], float | None]  # reference, decoded, sample rate
+    measure: Callable[[Tensor, Tensor, CodecSpec], float | None]  # reference, decoded, codec
 
     def badness(self, value: float) -> float:
         """A number that grows as `value` gets worse."""
@@ -39,28 +42,55 @@ class Metric:
 
 METRICS = (
     Metric("si_sdr", "SI-SDR", "dB", "higher", lambda a, b, _: si_sdr(a, b)),
-    Metric("log_mel_distance", "log-mel distance", "dB", "lower", log_mel_distance),
+    Metric(
+        "log_mel_distance",
+        "log-mel distance",
+        "dB",
+        "lower",
+        lambda a, b, spec: log_mel_distance(a, b, spec.sample_rate),
+    ),
     Metric("stft_distance", "STFT distance", "", "lower", lambda a, b, _: stft_distance(a, b)),
     Metric(
         "loudness_difference",
         "loudness difference",
-        "dB",
+        "LU",
         "near zero",
-        lambda a, b, _: loudness_difference(a, b),
+        lambda a, b, spec: loudness_difference(a, b, spec.sample_rate),
     ),
-    Metric("stoi", "STOI (speech)", "", "higher", stoi),
-    Metric("pesq", "PESQ (speech)", "", "higher", pesq_wideband),
+    Metric("clipping", "clipping", "%", "lower", lambda a, b, _: clipping(a, b)),
+    Metric(
+        "seam_jump",
+        "seam jump",
+        "dB",
+        "lower",
+        lambda a, b, spec: seam_jump(a, b, seams(spec, a.shape[-1])),
+    ),
+    Metric("stoi", "STOI (speech)", "", "higher", lambda a, b, spec: stoi(a, b, spec.sample_rate)),
+    Metric(
+        "pesq",
+        "PESQ (speech)",
+        "",
+        "higher",
+        lambda a, b, spec: pesq_wideband(a, b, spec.sample_rate),
+    ),
 )
 
 # Orders recordings from worst to best; has an answer for speech, music and silence alike.
 RANKING_METRIC = "log_mel_distance"
 
 
-def score(reference_CS: Tensor, decoded_CS: Tensor, sample_rate: int) -> dict[str, float | None]:
+def score(reference_CS: Tensor, decoded_CS: Tensor, spec: CodecSpec) -> dict[str, float | None]:
     """Every metric of one recording."""
-    return {
-        metric.name: metric.measure(reference_CS, decoded_CS, sample_rate) for metric in METRICS
-    }
+    return {metric.name: metric.measure(reference_CS, decoded_CS, spec) for metric in METRICS}
+
+
+def seams(spec: CodecSpec, num_samples: int) -> list[int]:
+    """Samples at which chunks begin and end, each once."""
+    if spec.chunk_samples is None or spec.stride_samples is None:
+        return []
+    starts = range(spec.stride_samples, num_samples, spec.stride_samples)
+    ends = range(spec.chunk_samples, num_samples, spec.stride_samples)
+    return sorted({*starts, *ends})
 
 
 @dataclass(frozen=True)
