@@ -5,6 +5,7 @@ lets go of the lock when the process ends, however it ends; the next one to make
 removes it.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -49,3 +50,18 @@ def remove_abandoned(prefix: str, parent: Path) -> None:
                 shutil.rmtree(owner.parent, ignore_errors=True)
         except OSError:  # in use, or removed by another meanwhile
             continue
+
+
+@contextmanager
+def room_in(folder: Path) -> Iterator[None]:
+    """Have a full disk say which one it is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise OSError(
+            errno.ENOSPC,
+            f"{os.strerror(errno.ENOSPC)} in {folder.parent}, where parts are built; free some, or "
+            "set TMPDIR to a folder on another disk",
+        ) from error

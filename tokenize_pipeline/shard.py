@@ -34,7 +34,7 @@ from tokenize_pipeline.records import (
     TokenRow,
 )
 from tokenize_pipeline.schema import check_part, write_part
-from tokenize_pipeline.scratch import scratch_folder
+from tokenize_pipeline.scratch import room_in, scratch_folder
 from tokenize_pipeline.source_changes import check_unchanged
 from tokenize_pipeline.sources import read_recordings
 
@@ -78,7 +78,8 @@ def tokenize_shard(
         encoded = _encode(codec, decoded, config.codebooks(spec), tally, rejected)
         rows = _make_rows(encoded, spec, config.row_frames(spec), shard.columns)
         part = folder / shard.part_name
-        num_rows = write_part(part, rows, spec, shard.columns)
+        with room_in(folder):
+            num_rows = write_part(part, rows, spec, shard.columns)
         check_unchanged(shard.items)
         if num_rows > 0:
             begun = time.monotonic()

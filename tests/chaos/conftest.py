@@ -8,6 +8,7 @@ from tests.chaos.in_one_process import run_here
 from tests.chaos.oracle import Output, read_output
 from tests.chaos.table import FaultTable
 from tests.pipeline.audio_files import write_corpus
+from tests.pipeline.conftest import codec_folder, ray_cluster  # noqa: F401  used here too
 
 _TABLE = pytest.StashKey[FaultTable]()
 

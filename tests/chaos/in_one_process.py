@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -104,6 +105,7 @@ def start_here(
 def _main(arguments: list[str], orders: Orders, report: str) -> None:
     """In the new process: do as ordered, run the program, tell how it went."""
     os.environ.update(orders.environment)
+    tempfile.tempdir = None  # TMPDIR may be another one now
     if orders.s3_options:
         fsspec.config.conf["s3"] = {"config_kwargs": dict(orders.s3_options)}
     steps = _Steps(orders.die_at)
