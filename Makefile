@@ -12,7 +12,7 @@ RUN  := $(VENV)/bin/python
 PIP  := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check clean
+.PHONY: help install demo test chaos check clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ demo: $(VENV)/.core ## Tokenize AUDIO with CODEC into OUT, verify it, say where 
 
 test: check ## Run the checks and the test-suite (ARGS="-k word" chooses among the tests)
 	$(RUN) -m pytest $(ARGS)
+
+chaos: $(VENV)/.test ## Kill, fill, break and damage what can be, for half an hour; print what was lost
+	$(RUN) -m pytest tests/chaos -m "chaos or not chaos" $(ARGS)
 
 check: $(VENV)/.test ## Run ruff format, ruff and mypy --strict
 	$(RUN) -m ruff format --check .

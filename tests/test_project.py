@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).parents[1]
-TARGETS = ("install", "demo", "test", "check", "clean")
+TARGETS = ("install", "demo", "test", "chaos", "check", "clean")
 tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 

@@ -24,6 +24,7 @@ from codec.hashing import sha256_of_values
 from tokenize_pipeline import storage
 from tokenize_pipeline.audio_limits import AudioPolicy
 from tokenize_pipeline.config import TokenizeConfig
+from tokenize_pipeline.credentials import refuse_secrets
 from tokenize_pipeline.errors import ConfigurationError
 from tokenize_pipeline.grouping import items_per_shard
 from tokenize_pipeline.records import Shard, SourceItem
@@ -51,10 +52,13 @@ def plan_sources(sources: Sequence[str]) -> Found:
     put behind the name of its source.
 
     Raises:
-        ConfigurationError: a source is missing or empty, or ids cannot be told apart.
+        ConfigurationError: a source is missing or empty, a URL holds a secret, or ids cannot be
+            told apart.
     """
     found = {source: find(source) for source in sources}
     items = {item.key: item for source in reversed(sources) for item in found[source].items}
+    for item in items.values():
+        refuse_secrets(item.url)
     if len({item.id for item in items.values()}) < len({item.url for item in items.values()}):
         items = {key: replace(item, id=_with_source_name(item)) for key, item in items.items()}
         _check_unique(list(items.values()))
