@@ -34,7 +34,7 @@ class AudioPolicy:
 
 
 # What can be kept: there is audio that a codec can encode, only not as it should be.
-KEEPABLE = ("truncated", "too_short", "too_long")
+KEEPABLE = ("truncated", "damaged", "too_short", "too_long")
 
 
 def check_format(sample_rate: int, channels: int) -> None:

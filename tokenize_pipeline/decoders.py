@@ -39,6 +39,7 @@ from tokenize_pipeline.audio_limits import (
 )
 from tokenize_pipeline.containers import cut_short, is_open_flac
 from tokenize_pipeline.errors import AudioError
+from tokenize_pipeline.flac_checksum import FlacChecksum
 from tokenize_pipeline.records import Segment
 from tokenize_pipeline.watched_file import WatchedFile
 
@@ -84,8 +85,7 @@ class DecodedFile:
         self._file = WatchedFile(file)
         self._segment = segment or _WHOLE
         self._policy = policy
-        self._size_bytes = self._file.seek(0, os.SEEK_END)
-        if self._size_bytes == 0:
+        if self._file.seek(0, os.SEEK_END) == 0:
             raise AudioError("empty", f"{name} has no bytes")
         # A segment that ends before the cut is none the worse for it.
         cut = cut_short(file) if self._segment.duration_seconds is None else None
@@ -159,13 +159,13 @@ class DecodedFile:
     def _decoded(self) -> Iterator[Block]:
         try:
             yield from self._decoder.blocks()
-        except AudioError:
-            raise
+        except AudioError as error:
+            self._flag(error)
         except Exception as error:  # decoders raise errors of any type on damaged files
             self._file.raise_failure()
             if "truncated" in self.flags:  # it stopped at the cut
                 return
-            if self._decoder.declared_samples is not None and self._file.tell() >= self._size_bytes:
+            if self._decoder.declared_samples is not None and self._decoder.stopped_at_end:
                 detail = f"decoding stopped at the end of the file: {_reason(error)}"
                 self._flag(AudioError("truncated", detail))
                 return
@@ -190,6 +190,11 @@ class _Decoder(Protocol):
     sample_rate: int  # Hz
     channels: int
     declared_samples: int | None  # where the header can be trusted
+
+    @property
+    def stopped_at_end(self) -> bool:
+        """Whether, after an error, all of the file was read."""
+        ...
 
     def enter_at(self, sample: int) -> int:
         """Go to a sample if that is exact; where the blocks will begin. To be called first."""
@@ -227,15 +232,23 @@ class _SoundFileDecoder:
         self._frames_known = 0 < self._sound.frames < 1 << 36
         self._is_flac = self._sound.format == "FLAC"
         self.declared_samples = self._sound.frames if self._is_flac and self._frames_known else None
+        self._checksum = FlacChecksum(file, self._sound.subtype) if self._is_flac else None
         self._first_SC = self._read()
         if len(self._first_SC) == 0:
             raise _NoSamplesError("no samples")
+
+    @property
+    def stopped_at_end(self) -> bool:
+        """See `_Decoder`."""
+        position = self._file.tell()
+        return position >= self._file.seek(0, os.SEEK_END)
 
     def enter_at(self, sample: int) -> int:
         """See `_Decoder`. Only of formats whose samples stand at known places."""
         is_plain = self._sound.subtype.startswith(_ENTERED_ANYWHERE)
         if not (is_plain and self._frames_known and BLOCK_SAMPLES < sample < self._sound.frames):
             return 0
+        self._checksum = None
         self._sound.seek(sample)
         self._first_SC = self._read()
         return sample
@@ -246,11 +259,15 @@ class _SoundFileDecoder:
         while len(block_SC) > 0:
             yield Block(block_SC, self.sample_rate)
             block_SC = self._read()
+        if self._checksum is not None:
+            self._checksum.check()
         self._sound.close()
 
     def _read(self) -> NDArray[np.float32]:
         block_SC = self._sound.read(BLOCK_SAMPLES, dtype="float32", always_2d=True)
         self._file.raise_failure()
+        if self._checksum is not None:
+            self._checksum.update(block_SC)
         return np.asarray(block_SC, dtype=np.float32)
 
 
@@ -259,7 +276,7 @@ _INTEGER_FORMATS = {"u8": (128, 2**7), "s16": (0, 2**15), "s32": (0, 2**31), "s6
 
 
 # Formats of FFmpeg whose headers declare their samples exactly.
-_DECLARE_SAMPLES = ("ape", "dsf", "iff", "mpc", "tak", "tta", "wv")
+_DECLARE_SAMPLES = ("ape", "dsf", "flac", "iff", "mpc", "tak", "tta", "wv")
 
 
 class _FFmpegDecoder:
@@ -272,6 +289,7 @@ class _FFmpegDecoder:
         self._container = av.open(file, mode="r", metadata_errors="replace", options=options)
         if not self._container.streams.audio:
             raise _NoSamplesError("no audio stream")
+        self.stopped_at_end = False
         self._frames = self._decode(self._container.streams.audio[0])
         first = next(self._frames, None)
         if first is None:
@@ -311,11 +329,15 @@ class _FFmpegDecoder:
         stream.codec_context.thread_count = 1
         if stream.codec_context.name == "flac":
             stream.codec_context.options = {"err_detect": "crccheck+explode"}
-        for packet in self._container.demux(stream):
+        packets = self._container.demux(stream)
+        for packet in packets:
             self._file.raise_failure()
-            for frame in packet.decode():
-                if frame.samples > 0:
-                    yield frame
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                self.stopped_at_end = not any(later.size for later in packets)
+                raise
+            yield from (frame for frame in frames if frame.samples > 0)
         self._file.raise_failure()
 
 

@@ -23,6 +23,7 @@ REJECTION_CODES: Mapping[str, str] = MappingProxyType(
         "empty": "it holds no audio samples",
         "too_short": "it is shorter than the run accepts (--min-seconds)",
         "truncated": "it ends before the length or the end mark its container declares",
+        "damaged": "its samples are not those whose checksum it carries",
         "too_long": "it is longer than the run accepts (--max-seconds)",
         "non_finite": "it holds samples that are NaN or infinite",
         "absurd_level": "it holds samples far beyond full scale",

@@ -2,7 +2,6 @@
 
 import io
 import struct
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -261,42 +260,3 @@ def test_memory_is_bounded_by_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = [block_CS.shape for block_CS in reader.blocks()]
     assert sum(samples for _, samples in lengths) == 1_800_000
     assert max(samples for _, samples in lengths) <= 4 * decoders.BLOCK_SAMPLES
-
-
-VERDICTS_OF_FORMATS = {
-    "mutagen__tests_data_2822400-1ch-0s-silence.dff": "empty",
-    "mutagen__tests_data_5644800-2ch-s01-silence-dst.dff": "undecodable",
-    "mutagen__tests_data_sample_length.oggtheora": "truncated",
-    "mutagen__tests_data_silence-2s-44100-16.ofr": "undecodable",
-    "mutagen__tests_data_silence-2s-44100-16.ofs": "undecodable",
-    "mutagen__tests_data_with-id3.dsf": "empty",
-}
-
-
-def verdicts(folder: Path) -> dict[str, str]:
-    """What becomes of each file: "tokens" or a rejection code."""
-    if not folder.is_dir():
-        pytest.skip(f"no folder of {folder.name} at hand")
-    return {path.name: verdict(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def verdict(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            reader = open_audio(file, path.name, 24000, 1)
-            samples = sum(block_CS.shape[1] for block_CS in reader.blocks())
-    except AudioError as error:
-        return error.code
-    assert samples > 0
-    return "tokens"
-
-
-def test_formats_are_read(audio_root: Path) -> None:
-    found = verdicts(audio_root / "formats")
-    assert {name: code for name, code in found.items() if code != "tokens"} == VERDICTS_OF_FORMATS
-
-
-def test_broken_files_are_tokens_or_rejected(audio_root: Path) -> None:
-    found = Counter(verdicts(audio_root / "broken").values())
-    assert set(found) <= {"tokens", *REJECTION_CODES}
-    assert found["undecodable"] > 30

@@ -36,7 +36,7 @@ def config(**values: Any) -> TokenizeConfig:
         ({"max_seconds": 1e6}, "<= 86400 must hold, got 0 and 1e[+]06"),
         ({"min_seconds": 3.0, "max_seconds": 2.0}, "must hold, got 3 and 2"),
         ({"min_seconds": -1.0}, "must hold, got -1 and 86400"),
-        ({"keep": ("empty",)}, "--keep takes truncated, too_short, too_long, got empty"),
+        ({"keep": ("empty",)}, "--keep takes truncated, damaged, too_short, too_long, got empty"),
         ({"max_rejected": 1.1}, "--max-rejected must lie within 0 and 1, got 1.1"),
         ({"overlap": -0.1}, "--overlap must lie within 0 and 1, got -0.1"),
         ({"precision": "int8"}, "--precision must be float32 or bfloat16, got int8"),
