@@ -15,7 +15,7 @@ from torch import Tensor
 
 from codec.exact import one_thread
 from tokenize_pipeline.audio_limits import AudioPolicy
-from tokenize_pipeline.decoders import Block, DecodedFile, encode_flac
+from tokenize_pipeline.decoders import Block, DecodedFile, encode_sound
 from tokenize_pipeline.mixing import mix
 from tokenize_pipeline.records import Segment
 from tokenize_pipeline.resample import resample
@@ -120,4 +120,4 @@ def flac_bytes(audio_CS: Tensor, sample_rate: int) -> bytes:
         audio_CS: float [C, S]; clipped at full scale.
         sample_rate: Hz.
     """
-    return encode_flac(audio_CS.float().clamp(-1, 1).T.cpu().numpy(), sample_rate)
+    return encode_sound(audio_CS.float().clamp(-1, 1).T.cpu().numpy(), sample_rate)

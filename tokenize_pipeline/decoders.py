@@ -173,10 +173,10 @@ class DecodedFile:
             raise AudioError("undecodable", detail) from error
 
 
-def encode_flac(samples_SC: NDArray[np.float32], sample_rate: int) -> bytes:
-    """Samples within full scale as a FLAC file of 16 bits."""
+def encode_sound(samples_SC: NDArray[np.float32], sample_rate: int, kind: str = "FLAC") -> bytes:
+    """Samples within full scale as a file; a FLAC has 16 bits."""
     file = io.BytesIO()
-    soundfile.write(file, samples_SC, sample_rate, format="FLAC", subtype="PCM_16")
+    soundfile.write(file, samples_SC, sample_rate, format=kind)
     return file.getvalue()
 
 

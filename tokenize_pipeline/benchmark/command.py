@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from codec.encodec import EncodecConfig
+from tokenize_pipeline.benchmark import reading
 from tokenize_pipeline.benchmark.machine import available_cores
 from tokenize_pipeline.benchmark.run import run_benchmark
 from tokenize_pipeline.benchmark.settings import (
@@ -32,6 +33,8 @@ def main(argv: Sequence[str], configs: Mapping[str, EncodecConfig] = VARIANTS) -
     Returns:
         0 when done, 2 for what cannot be done.
     """
+    if argv[:1] == ["reading"]:
+        return reading.main(argv[1:])
     settings = parse(argv, configs)
     command = shlex.join(["python", "jobs/benchmark.py", *argv])
     try:
@@ -70,7 +73,8 @@ def _parser(configs: Mapping[str, EncodecConfig]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="jobs/benchmark.py",
         description="Times our EnCodec against the one of transformers, with the same random "
-        "weights, on the same audio, in turns.",
+        "weights, on the same audio, in turns. With `reading` as its first argument it times "
+        "reading, decoding and resampling instead.",
     )
     parser.add_argument(
         "audio",
