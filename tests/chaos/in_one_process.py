@@ -19,18 +19,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 
 from tests.fakes import MeanCodec
 from tokenize_pipeline import cli, driver, local_storage, remote_storage, storage, worker
 from tokenize_pipeline.attempts import Attempts
+from tokenize_pipeline.audio_limits import AudioPolicy
 from tokenize_pipeline.cluster import Room
 from tokenize_pipeline.config import TokenizeConfig
+from tokenize_pipeline.decoders import DecodedFile
 from tokenize_pipeline.errors import RunFailedError
 from tokenize_pipeline.progress import Tally
-from tokenize_pipeline.records import CommitRecord, FailedShard, Shard
+from tokenize_pipeline.records import CommitRecord, FailedShard, Segment, Shard
 from tokenize_pipeline.worker import Worker
 
 # What changes a disk, and what changes a bucket.
@@ -119,6 +121,7 @@ def _main(arguments: list[str], orders: Orders, report: str) -> None:
 
     for module in (storage, remote_storage):
         module.filesystem = filesystem  # type: ignore[attr-defined]
+    worker.DecoderPool = _DecodersHere  # type: ignore[attr-defined,assignment]
     worker.load_codec = lambda *_, **__: MeanCodec()  # type: ignore[attr-defined]
     driver.cluster = _no_cluster  # type: ignore[attr-defined,assignment]
     driver.ShardPool = partial(_PoolHere, orders)  # type: ignore[attr-defined,assignment]
@@ -170,6 +173,23 @@ def _no_cluster(_config: TokenizeConfig) -> Iterator[Room]:
     yield Room(1, 0)
 
 
+class _OpenedHere(DecodedFile):
+    """A file that is decoded in this process."""
+
+    def close(self) -> None:
+        """Nothing to end; whoever opened the file closes it."""
+
+
+class _DecodersHere:
+    """Takes the place of `DecoderPool`: no processes, which would take longer than all the rest."""
+
+    def __init__(self, policy: AudioPolicy) -> None:
+        self.policy = policy
+
+    def open(self, file: BinaryIO, name: str, segment: Segment | None) -> _OpenedHere:
+        return _OpenedHere(file, name, segment, self.policy)
+
+
 class _PoolHere:
     """Takes the place of `ShardPool`."""
 
@@ -180,8 +200,11 @@ class _PoolHere:
         self._worker = Worker(config, use_gpu=False)
         self._attempts = Attempts(self._ordered(shards), room.workers)
 
-    def run(self, on_tick: Callable[[Tally], None]) -> Iterator[CommitRecord | FailedShard]:
+    def run(
+        self, on_tick: Callable[[Tally], None], on_start: Callable[[], None]
+    ) -> Iterator[CommitRecord | FailedShard]:
         assert self._worker.start() is None
+        on_start()
         while self._attempts:
             self._wait(on_tick)
             attempt = self._attempts.take()
