@@ -41,12 +41,12 @@ class SlowWorker(Worker):
 class PoisonedWorker(SlowWorker):
     """Comes to harm by shards whose first recording is named after a poison."""
 
-    def tokenize(self, shard: Shard, attempt: int) -> CommitRecord | Failure:
+    def work(self, shard: Shard, attempt: int) -> CommitRecord | Failure:
         poison = shard.items[0].id.partition("/")[0]
         if poison == "unpicklable":
             raise UnpicklableError("secret")
         _take(poison)
-        return super().tokenize(shard, attempt)
+        return super().work(shard, attempt)
 
 
 def _take(poison: str) -> None:

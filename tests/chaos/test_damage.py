@@ -13,6 +13,7 @@ from tests.chaos.table import FaultTable
 from tests.fakes import MeanCodec
 from tests.pipeline.audio_files import write_noise
 from tokenize_pipeline.verification import opened_run
+from tokenize_pipeline.verification.settings import VerifyConfig
 from tokenize_pipeline.verify import verify_run
 
 
@@ -95,6 +96,6 @@ def test_damage_is_found_and_just_that_shard_done_again(
 
 def problems(output: Path) -> set[str]:
     """What `verify --deep` finds."""
-    verify_run(str(output), deep=True)
+    verify_run(VerifyConfig(str(output), deep=True))
     found = json.loads((output / "_run" / "verify.json").read_text())
     return set(found["problems"]["counts"])

@@ -59,4 +59,6 @@ class FaultyWorker(Worker):
             return Failure("RuntimeError: a bad shard (shard.py, line 1)")
         if fault == "slow":
             time.sleep(2.5)
+        if fault == "hang":
+            time.sleep(3600)
         return None

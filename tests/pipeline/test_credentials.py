@@ -93,7 +93,7 @@ def test_errors_of_libraries_reach_neither_records_nor_the_driver_with_secrets(
     path = write_noise(tmp_path / "a.wav", 0.1, 0)
     worker = Worker(TokenizeConfig((str(path),), str(tmp_path / "out")), use_gpu=False)
     worker._codec = MeanCodec()
-    failure = worker.tokenize(Shard(0, "0" * 10, (SourceItem("a", str(path), 1, ""),)), 1)
+    failure = worker.work(Shard(0, "0" * 10, (SourceItem("a", str(path), 1, ""),)), 1)
     assert isinstance(failure, Failure)
     assert "401 for https://***@host/a.wav?token=***" in failure.cause
     assert SECRET not in json.dumps(failure.cause)

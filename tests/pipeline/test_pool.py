@@ -48,11 +48,12 @@ def test_dead_workers_are_replaced_and_what_always_fails_is_given_up(
     config: TokenizeConfig,
 ) -> None:
     """All in one run, so that faults fall upon workers that others' faults have replaced."""
-    faults = ("slow", "exit once", "kill", "sys.exit once", "unpicklable once", "failure")
+    several = ("exit once", "kill", "sys.exit once", "unpicklable once", "failure", "hang once")
+    config = replace(config, shard_timeout_seconds=8)
     ticks: list[Tally] = []
-    outcomes = run(config, shards(*faults), ticks)
+    outcomes = run(config, shards("slow", *several), ticks)
     done = [outcome for outcome in outcomes.values() if isinstance(outcome, CommitRecord)]
-    assert {record.shard: record.attempts for record in done} == {0: 1, 1: 2, 3: 2, 4: 2}
+    assert {record.shard: record.attempts for record in done} == {0: 1, 1: 2, 3: 2, 4: 2, 6: 2}
     given_up = [outcome for outcome in outcomes.values() if isinstance(outcome, FailedShard)]
     causes = {failed.shard.index: failed.cause for failed in given_up}
     assert causes.keys() == {2, 5}
