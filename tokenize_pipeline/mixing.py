@@ -1,11 +1,14 @@
 """From the channels a file has to the channels a codec takes.
 
-    1 -> any     the channel is repeated
-    n -> 1       the mean of all channels, whatever they are
-    n -> 2       3 to 8 channels in WAVE order are mixed down as ITU-R BS.775 does: front channels
-                 to their side, centre and surrounds at -3 dB, LFE left out, divided by the largest
-                 sum of weights so that full scale stays full scale. More than 8 channels have no
-                 known places: both sides are the mean of all.
+    1 -> any       the channel is repeated
+    2 -> 1         the mean of both
+    3..8 -> 1, 2   the downmix of ITU-R BS.775 for channels in WAVE order, as FFmpeg has it: LFE is
+                   left out; to stereo, front channels go to their side, centre and surrounds at
+                   -3 dB; to mono, the centre as it is, left and right at -3 dB, surrounds at -6 dB.
+                   Divided by the sum of the weights, so that full scale stays full scale
+    9.. -> 1, 2    channels of no known places: the mean of all
+
+Source: FFmpeg 8, libswresample/rematrix.c, auto_matrix().
 
 Dimension key: C channels, S samples.
 """
@@ -38,6 +41,14 @@ _STEREO_WEIGHTS = {
     "BL": (_MINUS_3_DB, 0.0),
     "BR": (0.0, _MINUS_3_DB),
 }
+# And in mono.
+_MONO_WEIGHTS = {
+    "L": _MINUS_3_DB,
+    "R": _MINUS_3_DB,
+    "C": 1.0,
+    "LFE": 0.0,
+    **dict.fromkeys(("BC", "SL", "SR", "BL", "BR"), 0.5),
+}
 
 
 def mix(audio_CS: Tensor, channels: int) -> Tensor:
@@ -60,13 +71,14 @@ def mix_weights(source_channels: int, channels: int) -> list[list[float]]:
     """Weight of every source channel in every channel made: [channels][source_channels]."""
     if source_channels == 1:
         return [[1.0]] * channels
-    mean = [1 / source_channels] * source_channels
-    if channels == 1:
-        return [mean]
-    if channels == 2 and source_channels in _LAYOUTS:
-        return _stereo_weights(_LAYOUTS[source_channels].split())
-    if channels == 2:
-        return [mean, mean]
+    if channels in (1, 2) and source_channels in _LAYOUTS:
+        places = _LAYOUTS[source_channels].split()
+        if channels == 2:
+            return _stereo_weights(places)
+        total = sum(_MONO_WEIGHTS[place] for place in places)
+        return [[_MONO_WEIGHTS[place] / total for place in places]]
+    if channels in (1, 2):
+        return [[1 / source_channels] * source_channels] * channels
     raise AudioError("unsupported", f"cannot mix {source_channels} channels to {channels}")
 
 

@@ -20,7 +20,10 @@ from tokenize_pipeline.records import FileInfo
 _BLOCK_BYTES = 4 << 20  # read at once
 _ONE_PUT_BYTES = 2 << 30  # s3fs sends objects up to twice this in one request
 _TIME_KEYS = ("LastModified", "last_modified", "mtime", "updated", "created")
-_VERSION_KEYS = ("ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "md5Hash")
+_VERSION_KEYS = (
+    *("ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "md5Hash"),
+    "blob_id",  # of files on the Hugging Face Hub
+)
 
 # A request that stalls is given up and repeated, with growing pauses: by botocore as said here, and
 # what is left after that five times by s3fs. What the user has configured for fsspec goes first.

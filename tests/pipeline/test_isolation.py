@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from tests.conftest import REPOSITORY, recordings
 from tests.fakes import MeanCodec
 from tests.pipeline.audio_files import write_noise
-from tests.pipeline.processes import descendants
+from tests.pipeline.processes import descendants, peak_bytes
 from tokenize_pipeline.audio import Decoded
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.decoders import DecodedFile
@@ -327,3 +328,29 @@ def test_samples_are_float32(pool: DecoderPool, tmp_path: Path) -> None:
     (block,) = opened.blocks()
     assert block.samples.dtype == np.float32
     assert block.samples.shape == (16000, 1)
+
+
+def silence(seconds: int) -> bytes:
+    """A FLAC of nothing: 76 bytes a second."""
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", 16000, 1, format="FLAC") as sound:
+        for _ in range(seconds // 60):
+            sound.write(np.zeros(60 * 16000, dtype=np.int16))
+    return file.getvalue()
+
+
+def test_bombs_stay_small() -> None:
+    """An hour of silence, and a FLAC that declares 2^36 samples."""
+    hour = silence(3600)
+    assert len(hour) < 300_000
+    endless = bytearray(silence(60))
+    declared = int.from_bytes(endless[18:26], "big") | ((1 << 36) - 1)
+    endless[18:26] = declared.to_bytes(8, "big")
+    with DecoderPool() as decoders:
+        blocks = decoders.open(io.BytesIO(hour), "x").blocks()
+        assert sum(len(block.samples) for block in blocks) == 3600 * 16000
+        with pytest.raises(AudioError) as caught:
+            samples_of(decoders.open(io.BytesIO(endless), "x"))
+        assert caught.value.code == "truncated"
+        peaks = [peak_bytes(pid) for pid in children_of(decoders)]
+    assert all(peak < 120e6 for peak in peaks), "an hour as float32 is 230 MB"

@@ -1,5 +1,7 @@
 """Channels of a file to channels of a codec."""
 
+import av
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -55,3 +57,22 @@ def test_surround_keeps_sides_apart_and_leaves_the_subwoofer_out() -> None:
 def test_there_is_no_way_to_three_channels() -> None:
     with pytest.raises(AudioError, match="cannot mix 2 channels to 3"):
         mix(torch.zeros(2, 4), 3)
+
+
+@pytest.mark.parametrize("wanted", ["mono", "stereo"])
+@pytest.mark.parametrize("layout", ["3.0", "quad", "5.0", "5.1", "5.1(side)", "6.1"])
+def test_the_downmix_is_that_of_ffmpeg(layout: str, wanted: str) -> None:
+    """But for full scale, which FFmpeg exceeds with samples in float."""
+    channels = len(av.AudioLayout(layout).channels)
+    columns = []
+    for channel in range(channels):
+        samples = np.zeros((channels, 64), dtype=np.float32)
+        samples[channel] = 1
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
+        frame.sample_rate = 48000
+        mixed = av.AudioResampler(format="fltp", layout=wanted, rate=48000).resample(frame)
+        columns.append(mixed[0].to_ndarray()[:, 32])
+    matrix = np.stack(columns, axis=1)
+    expected = matrix / matrix.sum(axis=1, keepdims=True)
+    found = mix_weights(channels, 1 if wanted == "mono" else 2)
+    assert np.abs(np.array(found) - expected).max() < 1e-3

@@ -6,6 +6,7 @@ import fsspec
 import pytest
 
 from tests.pipeline.audio_files import write_corpus, write_noise
+from tokenize_pipeline import storage
 from tokenize_pipeline.errors import ConfigurationError
 from tokenize_pipeline.plan import plan_sources
 from tokenize_pipeline.records import Recording, SourceItem
@@ -119,3 +120,11 @@ def test_files_that_are_passed_over_are_counted(corpus: Path) -> None:
     assert find(f"{corpus}/*.jsonl").ignored_files == 0
     assert find(f"{corpus}/*.jsonl").items[0].id == "train.jsonl"
     assert plan_sources([str(corpus), str(corpus / "README.md")]).ignored_files == 2
+
+
+def test_datasets_on_the_hub_are_urls_like_others() -> None:
+    fs, path = fsspec.core.url_to_fs("hf://datasets/someone/speech/data/train-0.parquet")
+    assert type(fs).__name__ == "HfFileSystem"
+    assert path == "datasets/someone/speech/data/train-0.parquet"
+    folder = storage.folder_of("hf://datasets/someone/speech/data/train-0.parquet")
+    assert storage.resolve("../a.wav", folder) == "hf://datasets/someone/speech/a.wav"
