@@ -30,6 +30,7 @@ from tokenize_pipeline.record_json import (
 )
 from tokenize_pipeline.records import CommitRecord, FailedShard, FileInfo, RejectedRecording, Shard
 from tokenize_pipeline.schema import rejected_to_bytes
+from tokenize_pipeline.scratch import scratch_folder
 
 
 class RunFolder:
@@ -131,8 +132,12 @@ class RunFolder:
 
     def start(self, identity: Mapping[str, Any], shards: Iterable[Shard]) -> None:
         """Freeze the plan and then the identity. From here on only the same run may write here."""
-        plan = "".join(f"{shard_to_json(shard)}\n" for shard in shards)
-        self._write(self._run("plan.jsonl"), plan.encode())
+        url = self._run("plan.jsonl")
+        with scratch_folder("plan-") as folder, _named(url):
+            plan = folder / "plan.jsonl"
+            with plan.open("w", encoding="utf-8") as file:
+                file.writelines(f"{shard_to_json(shard)}\n" for shard in shards)
+            storage.put_file(plan, url, staging=self._staging)
         self._write(self._run("run.json"), to_bytes(identity))
 
     def publish(self, finished: Path) -> None:

@@ -130,9 +130,9 @@ def _check_output(run: Run) -> None:
     url = run.folder.url
     if run.folder.exists():
         found = differences(run.folder.identity(), run.identity)
-        if changed := changed_items(run.folder.plan(), run.shards):
-            found = [text for text in found if not text.startswith("plan.")]
-            found.append(f"the sources have changed since: {changed}")
+        others = [text for text in found if not text.startswith("plan.")]
+        if found != others and (changed := changed_items(run.folder.plan(), run.shards)):
+            found = [*others, f"the sources have changed since: {changed}"]
         if found:
             raise ConfigurationError(
                 f"{url} holds another run: {'; '.join(found)}. Choose another --output, or repeat "

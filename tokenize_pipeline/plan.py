@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from codec.base import PRECISIONS, CodecSpec
-from codec.hashing import sha256_of_values
+from codec.hashing import sha256_of_list, sha256_of_values
 from tokenize_pipeline import storage
 from tokenize_pipeline.audio_limits import AudioPolicy
 from tokenize_pipeline.config import TokenizeConfig
@@ -103,7 +103,7 @@ def codec_identity(spec: CodecSpec, config: TokenizeConfig) -> dict[str, Any]:
 def run_identity(codec: Mapping[str, Any], shards: Sequence[Shard]) -> dict[str, Any]:
     """What run.json holds: what decides the codes, the plan, and for people the other versions."""
     plan = {
-        "sha256": sha256_of_values([item.to_dict() for shard in shards for item in shard.items]),
+        "sha256": sha256_of_list(item.to_dict() for shard in shards for item in shard.items),
         "items": sum(len(shard.items) for shard in shards),
         "shards": len(shards),
     }

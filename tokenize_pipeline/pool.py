@@ -10,7 +10,7 @@ worker that failed on a shard is replaced too: who knows in what state it is.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,32 @@ class _Hand:
     moved_at: float = 0.0  # when it began, or its tally was seen to grow
 
 
+class Crew:
+    """Makes workers, an actor each, and ends them.
+
+    Args:
+        worker: what works on shards.
+    """
+
+    def __init__(self, worker: type[Any]) -> None:
+        self._worker = worker
+
+    def new(self, config: PoolConfig, gpus: float) -> Any:
+        """A worker; its process is started when there is room for it."""
+        options = {
+            "num_cpus": config.cpus_per_worker,
+            "num_gpus": gpus,
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "max_concurrency": 2,  # `tally` answers while `work` runs
+        }
+        return make_actor(self._worker, options, config, gpus > 0, report_shard)
+
+    def end(self, actor: Any) -> None:
+        """End a worker whatever it does."""
+        ray.kill(actor, no_restart=True)
+
+
 class ShardPool:
     """Works on shards with as many workers as there is room for.
 
@@ -50,7 +76,7 @@ class ShardPool:
         config: what the run was asked to do.
         shards: to work on, the largest first.
         room: what the cluster has for us.
-        worker: what works on them; `Worker` when None.
+        crew: makes workers and ends them; of `Worker` when None.
     """
 
     def __init__(
@@ -58,11 +84,11 @@ class ShardPool:
         config: PoolConfig,
         shards: Sequence[Shard],
         room: Room,
-        worker: type[Any] | None = None,
+        crew: Crew | None = None,
     ) -> None:
-        self._worker = worker or Worker
         self._config = config
         self._room = room
+        self._crew = crew or Crew(Worker)
         self._attempts = Attempts(shards, room.workers)
         self._hands: list[_Hand] = []
         self._failed_starts: list[str] = []  # causes, since the last good one
@@ -100,7 +126,7 @@ class ShardPool:
             raise RunFailedError(f"lost the Ray cluster: {one_line(error)}") from error
         finally:
             for hand in self._hands:
-                _kill(hand)
+                self._crew.end(hand.actor)
 
     def _busy(self) -> list[_Hand]:
         return [hand for hand in self._hands if hand.attempt is not None]
@@ -119,7 +145,7 @@ class ShardPool:
             return
         wanted = min(self._room.workers, len(self._attempts) + len(self._busy()))
         while len(self._hands) < wanted:
-            actor = _new_actor(self._worker, self._config, self._room.gpus_per_worker)
+            actor = self._crew.new(self._config, self._room.gpus_per_worker)
             self._hands.append(_Hand(actor, actor.start.remote()))
 
     def _assign(self) -> None:
@@ -168,7 +194,7 @@ class ShardPool:
     def _dismiss(self, hand: _Hand) -> None:
         """Make sure that a worker does nothing any more."""
         self._hands.remove(hand)
-        _kill(hand)
+        self._crew.end(hand.actor)
 
     def _end_the_stuck(self) -> Iterator[Any | FailedShard]:
         """Settle with workers that have made no progress for too long."""
@@ -197,16 +223,12 @@ class ShardPool:
             hand.tally_reply, hand.asked_at = hand.actor.tally.remote(), time.monotonic()
 
 
-def _new_actor(worker: type[Any], config: PoolConfig, gpus: float) -> Any:
-    options: dict[str, Any] = {
-        "num_cpus": config.cpus_per_worker,
-        "num_gpus": gpus,
-        "max_restarts": 0,
-        "max_task_retries": 0,
-        "max_concurrency": 2,  # `tally` answers while `work` runs
-    }
-    return ray.remote(worker).options(**options).remote(config, gpus > 0, report_shard)
+def make_actor(kind: type[Any], options: Mapping[str, Any], *arguments: Any) -> Any:
+    """An actor of Ray.
 
-
-def _kill(hand: _Hand) -> None:
-    ray.kill(hand.actor, no_restart=True)
+    Args:
+        kind: class of what it does.
+        options: of the actor.
+        arguments: of the class.
+    """
+    return ray.remote(kind).options(**options).remote(*arguments)

@@ -19,7 +19,7 @@ from codec.exact import one_thread
 from tokenize_pipeline import storage
 from tokenize_pipeline.cluster import cluster
 from tokenize_pipeline.errors import RunFailedError
-from tokenize_pipeline.pool import ShardPool
+from tokenize_pipeline.pool import Crew, ShardPool
 from tokenize_pipeline.records import FailedShard
 from tokenize_pipeline.report import render
 from tokenize_pipeline.verification.examples import Example, choose, load_examples
@@ -83,7 +83,7 @@ def _findings(
         yield from map(verifier.verify, shards)
         return
     with cluster(config) as room:
-        for found in ShardPool(config, shards, room, VerifyWorker).run(lambda _: None):
+        for found in ShardPool(config, shards, room, Crew(VerifyWorker)).run(lambda _: None):
             yield _given_up(found) if isinstance(found, FailedShard) else found
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tokenize_pipeline import storage
 from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.errors import DamagedOutputError
 from tokenize_pipeline.records import CommitRecord, RejectedRecording, Shard, SourceItem
@@ -53,7 +54,10 @@ def test_the_identity_is_written_after_the_plan(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
-    monkeypatch.setattr(folder, "_write", lambda url, _data: written.append(Path(url).name))
+    monkeypatch.setattr(storage, "put_file", lambda _, url, **__: written.append(Path(url).name))
+    monkeypatch.setattr(
+        storage, "write_bytes", lambda url, *_, **__: written.append(Path(url).name)
+    )
     folder.start({}, SHARDS)
     assert written == ["plan.jsonl", "run.json"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import ray
 from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
-from ray.cluster_utils import AutoscalingCluster, Cluster
+from ray.cluster_utils import Cluster
 
 from tests.pipeline.audio_files import write_noise
 from tests.pipeline.processes import descendants, end_processes_that_name, title
@@ -20,13 +20,48 @@ from tokenize_pipeline import pool
 from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.driver import prepare, tokenize
-from tokenize_pipeline.records import CommitRecord
+from tokenize_pipeline.progress import Progress, Tally
 from tokenize_pipeline.shard import tokenize_shard
 from tokenize_pipeline.worker import open_codec
 
 pytestmark = pytest.mark.slow
 NODE: dict[str, Any] = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 100 << 20}
 SHARDS = 24
+# An autoscaler that starts processes on this machine and calls them machines: up to two.
+AUTOSCALING = {
+    "cluster_name": "fake",
+    "max_workers": 2,
+    "upscaling_speed": 100.0,
+    "idle_timeout_minutes": 1.0,
+    "provider": {
+        "type": "fake_multinode",
+        "launch_multiple": True,
+        "head_node_id": FAKE_HEAD_NODE_ID,
+    },
+    "available_node_types": {
+        "head": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+        "gpu": {
+            "resources": {"CPU": 1, "GPU": 1},
+            "node_config": {},
+            "min_workers": 0,
+            "max_workers": 2,
+        },
+    },
+    "head_node_type": "head",
+    "auth": {},
+    "docker": {},
+    "file_mounts": {},
+    "cluster_synced_files": [],
+    "file_mounts_sync_continuously": False,
+    "rsync_exclude": [],
+    "rsync_filter": [],
+    "initialization_commands": [],
+    "setup_commands": [],
+    "head_setup_commands": [],
+    "worker_setup_commands": [],
+    "head_start_ray_commands": [],
+    "worker_start_ray_commands": [],
+}
 
 
 @pytest.fixture(scope="module")
@@ -84,18 +119,20 @@ def test_a_node_that_comes_is_used_and_one_that_goes_loses_nothing(
 ) -> None:
     first = cluster.add_node(**NODE)
     events: list[str] = []
-    real_commit = RunFolder.commit
+    real_show = Progress.show
+    commits = tmp_path / "out" / "_run" / "commits"
 
-    def commit(folder: RunFolder, record: CommitRecord) -> None:
-        real_commit(folder, record)
-        if not events:
+    def show(progress: Progress, done: Tally) -> None:
+        """In the thread of the driver, every second."""
+        real_show(progress, done)
+        if not events and list(commits.glob("*.json")):
             events.append("added")
             cluster.add_node(**NODE)
         elif events == ["added"] and len(workers()) == 2:
             events.append("removed")
             cluster.remove_node(first, allow_graceful=False)
 
-    monkeypatch.setattr(RunFolder, "commit", commit)
+    monkeypatch.setattr(Progress, "show", show)
     config = TokenizeConfig((str(corpus),), str(tmp_path / "out"), codec=str(codec_folder))
     tokenize(prepare(config))
     assert events == ["added", "removed"], "the second node was not used beside the first"
@@ -110,12 +147,9 @@ def test_an_autoscaler_starts_the_machines_that_waiting_workers_need(
     corpus: Path, codec_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None at first, two in the end: as many as it may start."""
-    machine = {"resources": {"CPU": 1, "GPU": 1}, "node_config": {}, "min_workers": 0}
-    machines = {"gpu": {**machine, "max_workers": 2}}
     folder = Path(tempfile.mkdtemp(prefix="auto-", dir="/tmp"))  # paths of sockets are short
     config_file = folder / "autoscaling.json"
-    cluster = AutoscalingCluster({"CPU": 0}, machines, autoscaler_v2=True, max_workers=2)
-    config_file.write_text(json.dumps(cluster._config))
+    config_file.write_text(json.dumps(AUTOSCALING))
     port, dashboard_port = free_ports(2)
     command = [
         *("ray", "start", "--head", f"--port={port}", "--num-cpus=0", f"--temp-dir={folder}/ray"),
@@ -130,13 +164,13 @@ def test_an_autoscaler_starts_the_machines_that_waiting_workers_need(
         "RAY_enable_autoscaler_v2": "1",
     }
     seen: list[int] = []
-    real_commit = RunFolder.commit
+    real_show = Progress.show
 
-    def commit(folder: RunFolder, record: CommitRecord) -> None:
-        real_commit(folder, record)
+    def show(progress: Progress, done: Tally) -> None:
+        real_show(progress, done)
         seen.append(sum(node["Alive"] for node in ray.nodes()))
 
-    monkeypatch.setattr(RunFolder, "commit", commit)
+    monkeypatch.setattr(Progress, "show", show)
     config = TokenizeConfig((str(corpus),), str(tmp_path / "out"), codec=str(codec_folder))
     try:
         subprocess.run(command, env={**ENVIRONMENT, **fakes}, check=True, capture_output=True)

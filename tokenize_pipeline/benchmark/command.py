@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from codec.encodec import EncodecConfig
-from tokenize_pipeline.benchmark import reading
+from tokenize_pipeline.benchmark import reading, scale
 from tokenize_pipeline.benchmark.machine import available_cores
 from tokenize_pipeline.benchmark.run import run_benchmark
 from tokenize_pipeline.benchmark.settings import (
@@ -33,8 +33,9 @@ def main(argv: Sequence[str], configs: Mapping[str, EncodecConfig] = VARIANTS) -
     Returns:
         0 when done, 2 for what cannot be done.
     """
-    if argv[:1] == ["reading"]:
-        return reading.main(argv[1:])
+    others = {"reading": reading.main, "scale": scale.main}
+    if argv and argv[0] in others:
+        return others[argv[0]](argv[1:])
     settings = parse(argv, configs)
     command = shlex.join(["python", "jobs/benchmark.py", *argv])
     try:
