@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from codec.encodec import EncodecConfig
-from tokenize_pipeline.benchmark import reading, scale
+from tokenize_pipeline.benchmark import pipeline, reading, scale
 from tokenize_pipeline.benchmark.machine import available_cores
 from tokenize_pipeline.benchmark.run import run_benchmark
 from tokenize_pipeline.benchmark.settings import (
@@ -33,7 +33,7 @@ def main(argv: Sequence[str], configs: Mapping[str, EncodecConfig] = VARIANTS) -
     Returns:
         0 when done, 2 for what cannot be done.
     """
-    others = {"reading": reading.main, "scale": scale.main}
+    others = {"pipeline": pipeline.main, "reading": reading.main, "scale": scale.main}
     if argv and argv[0] in others:
         return others[argv[0]](argv[1:])
     settings = parse(argv, configs)
@@ -74,8 +74,9 @@ def _parser(configs: Mapping[str, EncodecConfig]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="jobs/benchmark.py",
         description="Times our EnCodec against the one of transformers, with the same random "
-        "weights, on the same audio, in turns. With `reading` as its first argument it times "
-        "reading, decoding and resampling instead.",
+        "weights, on the same audio, in turns. Three others, by a first argument: `pipeline`, what "
+        "the pipeline leaves of a codec's speed; `reading`, what reading, decoding and resampling "
+        "take; `scale`, what the driver takes with many workers.",
     )
     parser.add_argument(
         "audio",
