@@ -23,6 +23,7 @@ class TrainingConfig:
     final_rate_ratio: float = 0.02  # of the rate at the end of the cosine
     mel_weight: float = 0.5
     waveform_weight: float = 1.0
+    intelligibility_weight: float = 0.0
     commitment_weight: float = 0.25
     kmeans_frames_per_entry: int = 40
     kmeans_iterations: int = 20
@@ -45,6 +46,7 @@ class TrainingConfig:
             self._require(getattr(self, name) >= 0, name, "at least 0")
         for name in ("continuous_rate", "quantized_rate", "excerpt_seconds"):
             self._require(getattr(self, name) > 0, name, "above 0")
+        self._require(self.intelligibility_weight >= 0, "intelligibility_weight", "at least 0")
         for name in ("dropout_share", "final_rate_ratio"):
             self._require(0 <= getattr(self, name) <= 1, name, "within 0 and 1")
         self._require(0 <= self.decay < 1, "decay", "at least 0 and below 1")

@@ -25,6 +25,7 @@ from codec.training.checkpoint import load_checkpoint, save_checkpoint
 from codec.training.config import TrainingConfig
 from codec.training.excerpts import Excerpts
 from codec.training.initialization import PrincipalComponents, calibrate
+from codec.training.intelligibility import IntelligibilityLoss
 from codec.training.log import RunningMeans, SilentLog, TrainingLog
 from codec.training.losses import MelLoss, signal_to_noise_db, waveform_loss
 from codec.training.passes import Pass, Passes
@@ -83,10 +84,13 @@ class Trainer:
         self._log = log if processes.rank() == 0 else SilentLog()
         self._means = RunningMeans()
         self._mel = MelLoss(model.config.sampling_rate, config.mel_scales).to(self._device)
+        intelligibility = _intelligibility_loss(model.config, config, excerpts)
+        self._intelligibility = intelligibility and intelligibility.to(self._device)
         self._passes = Passes(self.model, config)
         self._optimizer = torch.optim.Adam(self.model.parameters(), betas=(0.8, 0.99))
         self._adversary = self._make_adversary()
-        self._balancer = LossBalancer(WEIGHTS)
+        weights = {**WEIGHTS, "intelligibility": config.intelligibility_weight}
+        self._balancer = LossBalancer(weights)
         self._components: PrincipalComponents | None = None
         self._set_up_quantizer()
         if checkpoint_path.exists():
@@ -147,6 +151,8 @@ class Trainer:
             "mel": self._mel(audio_BS, result.decoded),
             "waveform": waveform_loss(audio_BS, result.decoded),
         }
+        if self._intelligibility is not None:
+            losses["intelligibility"] = self._intelligibility(audio_BS, result.decoded)
         snr = signal_to_noise_db(audio_BS, result.decoded.detach())
         self._means.add({**result.figures, **losses, "snr_db": snr})
         if self.config.codebooks_only:
@@ -155,10 +161,17 @@ class Trainer:
         if self._adversary is not None and self.schedule.stage(self.step) is Stage.QUANTIZED:
             self._backward_balanced(self._adversary, losses, result, audio_BS)
         else:
-            weighted = self.config.mel_weight * losses["mel"]
-            weighted = weighted + self.config.waveform_weight * losses["waveform"]
-            (weighted + result.cost).backward()
+            (self._weighted(losses) + result.cost).backward()
         self._update()
+
+    def _weighted(self, losses: dict[str, Tensor]) -> Tensor:
+        config = self.config
+        weights = {
+            "mel": config.mel_weight,
+            "waveform": config.waveform_weight,
+            "intelligibility": config.intelligibility_weight,
+        }
+        return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
     def _backward_balanced(
         self, adversary: Adversary, losses: dict[str, Tensor], result: Pass, audio_BS: Tensor
@@ -260,3 +273,17 @@ def _check(model_config: EncodecConfig, config: TrainingConfig, excerpts: Excerp
         raise TrainingError(f"excerpts have {samples} samples; the mel loss needs {window} or more")
     if samples % model_config.hop_length:
         raise TrainingError(f"excerpts of {samples} samples are not whole frames")
+
+
+def _intelligibility_loss(
+    model_config: EncodecConfig, config: TrainingConfig, excerpts: Excerpts
+) -> IntelligibilityLoss | None:
+    if config.intelligibility_weight == 0:
+        return None
+    loss = IntelligibilityLoss(model_config.sampling_rate)
+    if excerpts.excerpt_samples < loss.least_samples:
+        raise TrainingError(
+            f"excerpts have {excerpts.excerpt_samples} samples; the intelligibility loss needs"
+            f" {loss.least_samples} or more"
+        )
+    return loss

@@ -14,6 +14,7 @@ from codec.loading import checkpoint_of
 from codec.training.config import TrainingConfig
 from codec.training.log import SilentLog, TrainingLog
 from codec.training.trainer import Trainer, untrained_model
+from codec.training.widening import widened
 from tokenize_pipeline.codec_training.display import Display
 from tokenize_pipeline.codec_training.options import (
     check_start,
@@ -60,6 +61,9 @@ def _train(arguments: argparse.Namespace, device: torch.device, log: TrainingLog
         part=processes.rank(),
         parts=processes.count(),
     )
+    if arguments.start_from and arguments.num_filters:
+        audio_BS = excerpts.batch(config.batch_size, torch.Generator().manual_seed(config.seed))
+        model = widened(model, arguments.num_filters, audio_BS[:, None])
     trainer = Trainer(model, config, excerpts, arguments.checkpoint, log, device)
     trained = trainer.run()
     if processes.rank() == 0:

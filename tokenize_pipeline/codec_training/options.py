@@ -45,6 +45,7 @@ _NUMBER_OPTIONS = {
     "excerpt_seconds": "length of an excerpt, rounded to whole frames",
     "continuous_rate": "learning rate of the first two stages",
     "quantized_rate": "learning rate at the start of the quantized stage",
+    "intelligibility_weight": "of the loss of speech envelopes; needs excerpts of 0.4 s",
     "dropout_share": "of the batches that use a random number of codebooks, the others all",
 }
 
@@ -88,6 +89,8 @@ def check_start(arguments: argparse.Namespace) -> None:
     """
     trained = arguments.start_from or arguments.fit_codebooks
     given = _given_model_options(arguments)
+    if arguments.start_from:
+        given.pop("num_filters", None)  # it can be made wider
     given |= {name: n for name in list(_STEP_OPTIONS)[:2] if (n := getattr(arguments, name))}
     if trained and given:
         listed = ", ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -132,7 +135,11 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tensorboard", type=Path, metavar="FOLDER", help="for TensorBoard logs")
     start = parser.add_mutually_exclusive_group()
     names = f"one of {', '.join(list_codecs())}, or path or hub id of a checkpoint"
-    start.add_argument("--start-from", metavar="CODEC", help=f"begin with a trained codec: {names}")
+    start.add_argument(
+        "--start-from",
+        metavar="CODEC",
+        help=f"begin with a trained codec, which --num-filters makes wider: {names}",
+    )
     start.add_argument(
         "--fit-codebooks",
         metavar="CODEC",
