@@ -6,13 +6,12 @@ Every text from the dataset (ids, paths, messages) is escaped: a file name may h
 import json
 from collections.abc import Iterator, Sequence
 from html import escape
+from statistics import median
 
-from codec.base import CodecSpec
-from tokenize_pipeline.audio import flac_bytes
 from tokenize_pipeline.storage import name_of
 from tokenize_pipeline.verification.code_statistics import CodebookStatistics
-from tokenize_pipeline.verification.examples import Example, example_seconds
-from tokenize_pipeline.verification.figures import data_uri, spectrograms, usage_bars
+from tokenize_pipeline.verification.examples import Example
+from tokenize_pipeline.verification.listening import listening_section
 from tokenize_pipeline.verification.markup import (
     definitions,
     heading_cell,
@@ -23,11 +22,13 @@ from tokenize_pipeline.verification.markup import (
     table,
     text_cell,
 )
-from tokenize_pipeline.verification.problems import PROBLEM_CODES
+from tokenize_pipeline.verification.plots import drift_bars, histogram, usage_bars
+from tokenize_pipeline.verification.problems import NOTICE_CODES, PROBLEM_CODES
 from tokenize_pipeline.verification.result import VerifyResult
-from tokenize_pipeline.verification.scorecard import METRICS, Metric, Scores
+from tokenize_pipeline.verification.scorecard import METRICS, Metric
 from tokenize_pipeline.verification.style import CSS
 
+_SHARDS_NAMED = 5
 _HEADLINE_METRICS = ("si_sdr", "log_mel_distance", "stoi")
 _FOOTER = "<p>Made by tokenize-pipeline verify. The same figures are in _run/verify.json.</p>"
 
@@ -42,9 +43,12 @@ def render(result: VerifyResult, examples: Sequence[Example]) -> str:
     body = "".join(
         [
             _problems(result),
+            listening_section(examples, result.spec),
             _quality(result),
-            _listen(examples, result.spec),
+            _distributions(result),
             _codebooks(result.codebooks),
+            _shards(result),
+            _notices(result),
             _rejected(result),
             _run(result),
         ]
@@ -74,8 +78,11 @@ def _headline_figures(result: VerifyResult) -> Iterator[tuple[str, str, str]]:
     """Label, figure and unit."""
     totals = result.totals
     yield "of audio", *_duration(totals.seconds)
+    yield "tokens", *_count(totals.frames * result.num_codebooks)
     yield "recordings", f"{totals.recordings:,}", ""
     yield "rejected", f"{totals.num_rejected:,}", ""
+    if result.speed is not None:
+        yield "throughput", f"{result.speed:,.0f}", "x real time"
     for metric in METRICS:
         statistics = result.statistics_of(metric)
         if metric.name in _HEADLINE_METRICS and statistics is not None:
@@ -84,6 +91,14 @@ def _headline_figures(result: VerifyResult) -> Iterator[tuple[str, str, str]]:
 
 def _duration(seconds: float) -> tuple[str, str]:
     return (f"{seconds / 60:.1f}", "min") if seconds < 3600 else (f"{seconds / 3600:,.1f}", "h")
+
+
+def _count(number: int) -> tuple[str, str]:
+    """A large number, short."""
+    for power, unit in ((9, "billion"), (6, "million")):
+        if number >= 10**power:
+            return f"{number / 10**power:,.1f}", unit
+    return f"{number:,}", ""
 
 
 def _problems(result: VerifyResult) -> str:
@@ -144,43 +159,26 @@ def _reencoded(result: VerifyResult) -> str:
     return note(f"Encoded again, {share} of the {compared:,} codes came out different.")
 
 
-def _listen(examples: Sequence[Example], spec: CodecSpec) -> str:
-    if not examples:
+def _distributions(result: VerifyResult) -> str:
+    cards = "".join(_distribution(result, metric) for metric in METRICS)
+    if not cards:
         return ""
-    explanation = (
-        f"The first {example_seconds(spec):.1f} s at most. Spectrograms run from 0 to "
-        f"{spec.sample_rate / 2000:g} kHz on a mel scale; both sides share one brightness."
-    )
-    articles = (_example(example, spec.sample_rate) for example in examples)
-    return section("Listen", note(explanation), *articles)
+    explanation = "Each decoded row counts once. A dashed line is the limit for the mean."
+    return section("Distributions", note(explanation), f'<div class="books">{cards}</div>')
 
 
-def _example(example: Example, sample_rate: int) -> str:
-    pair, name = example.pair, escape(example.choice.trip.id)
-    images = spectrograms(pair.original, pair.decoded, sample_rate)
-    seconds = pair.original.shape[-1] / sample_rate
-    sides = zip(("Original", "Decoded"), (pair.original, pair.decoded), images, strict=True)
-    figures = "".join(
-        f"<figure><figcaption><b>{side}</b>, {seconds:.1f} s</figcaption>"
-        f'<img alt="Spectrogram of {name}, {side.lower()}" src="{data_uri("image/png", image)}">'
-        f'<audio controls preload="metadata" aria-label="{name}, {side.lower()}" '
-        f'src="{data_uri("audio/flac", flac_bytes(audio_CS, sample_rate))}"></audio></figure>'
-        for side, audio_CS, image in sides
-    )
+def _distribution(result: VerifyResult, metric: Metric) -> str:
+    values = [v for trip in result.trips if (v := trip.scores[metric.name]) is not None]
+    if not values or min(values) == max(values):
+        return ""
+    low, high, middle = min(values), max(values), median(values)
+    unit = f" {metric.unit}" if metric.unit else ""
+    text = f"{low:.3g} to {high:.3g}{unit}, half of the rows below {middle:.3g}"
+    picture = histogram(values, result.limit(metric), f"Distribution of {metric.title}: {text}")
+    ends = f'<p class="ends"><span>{low:.3g}</span><span>{high:.3g}{escape(unit)}</span></p>'
     return (
-        f'<article class="example"><div class="name"><h3>{name}</h3>'
-        f'<span class="tag">{escape(example.choice.reason)}</span></div>'
-        f'<p class="scores">{_scores(example.choice.trip.scores)}</p>'
-        f'<div class="sides">{figures}</div></article>'
-    )
-
-
-def _scores(scores: Scores) -> str:
-    answered = [(metric, scores[metric.name]) for metric in METRICS]
-    return " &middot; ".join(
-        f"{metric.title} {value:.2f} {metric.unit}".rstrip()
-        for metric, value in answered
-        if value is not None
+        f'<div class="book"><h3>{escape(metric.title)}</h3>{picture}{ends}'
+        f"<p>median {middle:.3g}{escape(unit)}</p></div>"
     )
 
 
@@ -199,11 +197,55 @@ def _codebook(number: int, book: CodebookStatistics) -> str:
     used = f"{book.used_entries:,} of {book.codebook_size:,} used"
     picture = usage_bars(book, f"Use of codebook {number}: {entropy}, {used}")
     return (
-        f'<div class="book">{picture}<h3>Codebook {number}</h3>'
+        f'<div class="book"><h3>Codebook {number}</h3>{picture}'
         f'<meter min="0" max="{most_bits}" value="{book.entropy_bits:.3f}" '
         f'aria-label="Entropy of codebook {number}">{entropy}</meter>'
-        f"<p>{entropy}</p><p>{used}</p></div>"
+        f"<p>{entropy}, perplexity {book.perplexity:,.0f}</p>"
+        f"<p>pairs of codes {book.bigram_entropy_bits:.1f} bits</p>"
+        f"<p>{used}, {book.dead_entries:,} never</p></div>"
     )
+
+
+def _shards(result: VerifyResult) -> str:
+    drifts = [shard.drift_bits for shard in result.shard_codes]
+    if len(drifts) < 2:
+        return ""
+    farthest = sorted(result.shard_codes, key=lambda shard: (-shard.drift_bits, shard.shard))
+    title = f"Drift of {len(drifts)} shards: from {min(drifts):.3f} to {max(drifts):.3f} bits"
+    rows = [
+        [
+            heading_cell(shard.part),
+            number_cell(f"{shard.drift_bits:.3f}"),
+            number_cell(f"{sum(shard.entropy_bits) / len(shard.entropy_bits):.2f}"),
+            number_cell(f"{shard.frames:,}"),
+        ]
+        for shard in farthest[:_SHARDS_NAMED]
+    ]
+    explanation = (
+        "How differently the codes of each shard are spread than those of the whole dataset: "
+        "Jensen-Shannon divergence, 0 for no difference, 1 bit for nothing in common. Shards of "
+        "speech and of music differ; one that stands out among its like deserves a look."
+    )
+    head = ["Farthest from the others", "#Drift, bits", "#Entropy, bits", "#Frames"]
+    picture = f'<div class="wide">{drift_bars(drifts, title)}</div>'
+    return section("Shards", note(explanation), picture, table(title, head, rows))
+
+
+def _notices(result: VerifyResult) -> str:
+    if not result.notices:
+        return ""
+    first = {notice.code: notice for notice in reversed(list(result.notices))}
+    rows = [
+        [
+            heading_cell(code),
+            number_cell(f"{count:,}"),
+            text_cell(f"{NOTICE_CODES[code]}, such as {first[code].where}: {first[code].detail}"),
+        ]
+        for code, count in result.notices.counts.items()
+    ]
+    explanation = "These are no faults: the audio, or the mixture of recordings, is like that."
+    found = table("What was noticed", ["Notice", "#Times", "What it is"], rows)
+    return section("Worth knowing", note(explanation), found)
 
 
 def _rejected(result: VerifyResult) -> str:

@@ -18,10 +18,11 @@ from codec import Codec
 from codec.exact import one_thread
 from tokenize_pipeline import storage
 from tokenize_pipeline.cluster import cluster
-from tokenize_pipeline.errors import RunFailedError
+from tokenize_pipeline.errors import PipelineError, RunFailedError
 from tokenize_pipeline.pool import Crew, ShardPool
 from tokenize_pipeline.records import FailedShard
 from tokenize_pipeline.report import render
+from tokenize_pipeline.status import read_status
 from tokenize_pipeline.verification.examples import Example, choose, load_examples
 from tokenize_pipeline.verification.findings import ShardFindings
 from tokenize_pipeline.verification.folder_checks import check_folder
@@ -116,6 +117,7 @@ def _result(
         num_codebooks=run.num_codebooks,
         fraction=config.share,
         totals=_totals(run, merged),
+        speed=_speed(run),
         trips=merged.trips,
         codebooks=merged.codes.statistics(),
         shard_codes=merged.shard_codes,
@@ -150,6 +152,15 @@ def _totals(run: OpenedRun, merged: MergedFindings) -> Totals:
         part_bytes=sum(record.size_bytes for record in run.commits.values()),
         rejected=dict(sorted(reasons.items())),
     )
+
+
+def _speed(run: OpenedRun) -> float | None:
+    """How fast the run was, if its files still say so."""
+    try:
+        status = read_status(run.folder.url)
+    except PipelineError:
+        return None
+    return status.overall_speed if status.state == "finished" else None
 
 
 def _examples(run: OpenedRun, result: VerifyResult, codec: Codec) -> Sequence[Example]:

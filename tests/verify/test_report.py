@@ -18,14 +18,15 @@ from tests.verify.conftest import use
 from tests.verify.runs import ScalarCodec, make_run, voice, write_voice
 from tokenize_pipeline.verification.code_statistics import CodeCounts
 from tokenize_pipeline.verification.examples import choose, example_seconds
-from tokenize_pipeline.verification.figures import png, spectrograms, usage_bars
+from tokenize_pipeline.verification.figures import png, spectrograms
 from tokenize_pipeline.verification.markup import table, text_cell
+from tokenize_pipeline.verification.plots import drift_bars, histogram, usage_bars, waveform
 from tokenize_pipeline.verification.round_trip import RoundTrip
 from tokenize_pipeline.verification.settings import VerifyConfig
 from tokenize_pipeline.verify import verify_run
 
 HOSTILE = '"><script>alert(1)<img src=x onerror=alert(2)>&amp;.flac'
-VOID = {"meta", "link", "img", "br", "rect"}
+VOID = {"meta", "link", "img", "br", "rect", "line", "polygon"}
 
 
 class Page(HTMLParser):
@@ -85,7 +86,7 @@ def test_names_from_the_dataset_are_text_only(page: Page) -> None:
 
 
 def test_pictures_and_players_have_words(page: Page) -> None:
-    assert len(page.all("img")) == len(page.all("audio")) == 12
+    assert (len(page.all("img")), len(page.all("audio"))) == (18, 12)
     assert all("Spectrogram of " in (image["alt"] or "") for image in page.all("img"))
     assert all(player["aria-label"] and "controls" in player for player in page.all("audio"))
     assert all(picture["aria-label"] for picture in page.all("svg"))
@@ -118,7 +119,7 @@ def test_a_spectrogram_shows_where_the_sound_is() -> None:
     rate = 8000
     time = torch.arange(2 * rate) / rate
     tone = torch.sin(2 * torch.pi * 1000 * time) * (time < 1)
-    pixels = decoded(spectrograms(tone[None], 0 * tone[None], rate)[0])
+    pixels = decoded(spectrograms(tone[None], 0 * tone[None], rate).original)
     height, width = pixels.shape
     loud_row = int(pixels[:, : width // 3].mean(axis=1).argmax())
     mel_of_1_khz = np.log1p(1000 / 700) / np.log1p(4000 / 700)
@@ -129,16 +130,26 @@ def test_a_spectrogram_shows_where_the_sound_is() -> None:
 
 def test_both_spectrograms_share_one_brightness() -> None:
     audio = voice(1, seed=1)
-    original, quiet = (decoded(image) for image in spectrograms(audio, audio / 10, 8000))
+    pictures = spectrograms(audio, audio / 10, 8000)
+    original, quiet = decoded(pictures.original), decoded(pictures.decoded)
     expected = 255 * 20 / 72
     bright = original > 150
     assert (original[bright] - quiet[bright].astype(float)).mean() == pytest.approx(expected, abs=1)
 
 
+def test_the_difference_is_dark_where_nothing_is_lost_and_blue_where_it_is_quieter() -> None:
+    audio = voice(1, seed=1)
+    middle = decoded(spectrograms(audio, audio, 8000).difference)
+    assert set(np.unique(middle)) == {128}
+    quieter = spectrograms(audio, audio / 10, 8000)
+    changed = decoded(quieter.difference)[decoded(quieter.original) > 150]
+    assert changed.mean() == pytest.approx(128 - 255 * 20 / 60, abs=1)
+
+
 @pytest.mark.parametrize("num_samples", [1, 100, 8000, 800_000])
 def test_a_spectrogram_is_never_larger_than_its_frame(num_samples: int) -> None:
     audio = torch.zeros(2, num_samples)
-    height, width = decoded(spectrograms(audio, audio, 8000)[0]).shape
+    height, width = decoded(spectrograms(audio, audio, 8000).original).shape
     assert height == 112
     assert 1 <= width <= 441
 
@@ -176,6 +187,28 @@ def test_bars_are_as_high_as_the_use() -> None:
     assert 'aria-label="Use &lt;of&gt; 1"' in svg
 
 
+def test_a_waveform_reaches_as_high_as_the_signal() -> None:
+    audio = torch.cat([torch.full((1, 500), 0.5), torch.full((1, 500), -1.0)], dim=1)
+    svg = waveform(audio, 1.0, "Wave & <form>")
+    points = re.findall(r"[\d.]+,([\d.]+)", svg)
+    assert (min(map(float, points)), max(map(float, points))) == (10.0, 40.0)
+    assert 'aria-label="Wave &amp; &lt;form&gt;"' in svg
+
+
+def test_a_histogram_counts_and_shows_the_limit() -> None:
+    svg = histogram([0.0, 0.0, 0.0, 12.0, 24.0], 6.0, "title")
+    heights = [float(height) for height in re.findall(r' height="([\d.]+)"', svg)]
+    assert heights == [40.0, pytest.approx(13.33), pytest.approx(13.33)]
+    assert '<line x1="25.0"' in svg
+    assert "<line" not in histogram([0.0, 1.0], 6.0, "title")
+    assert "<rect" in histogram([3.0], None, "title")
+
+
+def test_many_shards_share_bars() -> None:
+    assert drift_bars([0.1] * 5, "title").count("<rect") == 5
+    assert drift_bars([0.1] * 1000, "title").count("<rect") == 200
+
+
 def test_cells_and_captions_are_escaped() -> None:
     html = table("a < b", ["<i>", "#n"], [[text_cell("<u>")]])
     assert "<i>" not in html
@@ -200,5 +233,5 @@ def test_examples_are_the_worst_the_median_and_others(count: int) -> None:
 def test_examples_of_many_channels_are_shorter() -> None:
     mono = ScalarCodec().spec
     stereo = type(mono)(**{**mono.to_dict(), "sample_rate": 48_000, "channels": 2})
-    assert example_seconds(mono) == 8
+    assert example_seconds(mono) == 6
     assert example_seconds(stereo) == pytest.approx(3.125)

@@ -12,7 +12,7 @@ from tokenize_pipeline.verification.pairs import Pair, decode_pairs
 from tokenize_pipeline.verification.round_trip import RoundTrip
 from tokenize_pipeline.verification.sampling import row_key
 
-LONGEST_SECONDS = 8.0
+LONGEST_SECONDS = 6.0
 LARGEST_SAMPLES = 300_000  # of all channels together; about a third of a megabyte as FLAC
 
 # What is shown, in this order, and how many of each.

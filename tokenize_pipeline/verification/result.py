@@ -61,6 +61,7 @@ class VerifyResult:
     num_codebooks: int
     fraction: float  # of the audio that was asked for
     totals: Totals
+    speed: float | None  # of tokenizing, x real time, pauses included; None where nothing says it
     trips: Sequence[RoundTrip]  # rows that were decoded, in the order of the dataset
     codebooks: Sequence[CodebookStatistics]
     shard_codes: Sequence[ShardCodes]  # in the order of the shards
@@ -107,6 +108,7 @@ class VerifyResult:
             "codec": self.spec.to_dict(),
             "num_codebooks": self.num_codebooks,
             "totals": asdict(self.totals),
+            "times_real_time": self.speed,
             "sample": {
                 "fraction": self.fraction,
                 "rows": len(self.trips),

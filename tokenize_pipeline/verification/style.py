@@ -35,7 +35,7 @@ td, tbody th { vertical-align: top; }
 .verdict.good { color: var(--good); }
 .verdict.bad { color: var(--bad); }
 .figures {
-  display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: .75rem;
+  display: grid; grid-template-columns: repeat(auto-fit, minmax(12rem, 1fr)); gap: .75rem;
   margin: 1.5rem 0 0; padding: 0;
 }
 .figures div, .example, .book {
@@ -60,17 +60,23 @@ tbody th small { display: block; color: var(--soft); font-weight: 400; font-size
 .name { display: flex; flex-wrap: wrap; gap: .2rem .75rem; }
 .tag { color: var(--accent); font-weight: 600; }
 .scores { margin: .15rem 0 .8rem; color: var(--soft); font-size: .875rem; max-width: none; }
-.sides { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 1.1rem; }
+.sides { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: 1.1rem; }
 figure { margin: 0; min-width: 0; }
-figcaption { font-size: .875rem; color: var(--soft); margin-bottom: .3rem; }
-figcaption b { color: var(--ink); font-weight: 600; }
+figcaption { font-size: .875rem; font-weight: 600; margin-bottom: .3rem; }
 figure img {
   display: block; width: 100%; height: 8.5rem; border-radius: 8px; background: #0d0b1f;
 }
 audio { display: block; width: 100%; height: 2.5rem; margin-top: .6rem; }
 .books { display: grid; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); gap: .75rem; }
 .book { padding: .8rem .9rem; }
-.book svg { display: block; width: 100%; height: 4rem; fill: var(--accent); margin-bottom: .5rem; }
+svg { display: block; width: 100%; fill: var(--accent); }
+svg line { stroke: var(--ink); stroke-width: .8; stroke-dasharray: 2 1.5; }
+.book svg { height: 4rem; margin: .4rem 0 .5rem; }
+.book .ends { display: flex; justify-content: space-between; margin-top: -.3rem; }
+.wide { margin: 0 0 1rem; }
+.wide svg { height: 5rem; border-bottom: 1px solid var(--line); }
+figure svg { height: 3.2rem; margin-bottom: .35rem; }
+figure:last-child svg { fill: var(--soft); }
 .book p { margin: .1rem 0 0; font-size: .875rem; color: var(--soft); }
 meter { display: block; width: 100%; height: .5rem; margin: .35rem 0 0; }
 meter { appearance: none; background: var(--track); border: 0; border-radius: 99px; }
