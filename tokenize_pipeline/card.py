@@ -41,15 +41,18 @@ tags:
 ## Load and decode
 
 ```python
-import torch
 from codec import EncodedAudio, load_codec
 from datasets import load_dataset
-
-row = load_dataset("path/or/hub/id/of/this/folder", split="train")[0]
-scales = None if row["scales"] is None else torch.tensor(row["scales"])
-encoded = EncodedAudio(torch.tensor(row["codes"]), scales, row["num_samples"])
+row = load_dataset("path/or/hub/id/of/this/folder", split="train").with_format("torch")[0]
+encoded = EncodedAudio(row["codes"], row["scales"], int(row["num_samples"]))
 audio = load_codec({load_arguments}).decode(encoded)  # [channels, samples] at {sample_rate} Hz
 ```
+
+`streaming=True` works too; take `next(iter(...))` instead of `[0]`.
+
+## Verification
+
+{verification}
 
 ## Columns
 
@@ -69,6 +72,9 @@ audio = load_codec({load_arguments}).decode(encoded)  # [channels, samples] at {
 
 {rejected_list}
 """
+
+_VERIFICATION_BEGIN, _VERIFICATION_END = "<!-- verification -->", "<!-- end of verification -->"
+_NOT_VERIFIED = "These tokens were not verified yet: `python jobs/verify.py` with this folder."
 
 
 def card_text(identity: Mapping[str, Any], summary: RunSummary) -> str:
@@ -99,7 +105,24 @@ def card_text(identity: Mapping[str, Any], summary: RunSummary) -> str:
         chunks=_chunks_text(spec),
         row_ids="" if identity["row_frames"] is None else ", with the number of the row behind `#`",
         rejected_list=_rejected_list(summary),
+        verification=_marked(_NOT_VERIFIED),
     )
+
+
+def with_verification(card: str, findings: str) -> str:
+    """A card with its chapter on verification replaced, and all else as people have left it.
+
+    Args:
+        card: of `card_text`, perhaps edited since.
+        findings: Markdown.
+    """
+    before, begin, rest = card.partition(_VERIFICATION_BEGIN)
+    _, end, after = rest.partition(_VERIFICATION_END)
+    return f"{before}{_marked(findings)}{after}" if begin and end else card
+
+
+def _marked(text: str) -> str:
+    return f"{_VERIFICATION_BEGIN}\n{text}\n{_VERIFICATION_END}"
 
 
 def _load_arguments(spec: CodecSpec, options: Mapping[str, Any]) -> str:

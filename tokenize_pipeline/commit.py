@@ -171,6 +171,13 @@ class RunFolder:
         listed = self.rejected() if rejected is None else rejected
         self._write(self._run("rejected.parquet"), rejected_to_bytes(listed))
 
+    def card(self) -> str | None:
+        """The dataset card as it is; None if there is none."""
+        try:
+            return storage.read_bytes(storage.join(self.url, "README.md")).decode()
+        except FileNotFoundError:
+            return None
+
     def write_card(self, text: str) -> None:
         """The dataset card, which makes `load_dataset(OUTPUT)` work."""
         self._write(storage.join(self.url, "README.md"), text.encode())

@@ -17,12 +17,14 @@ import torch
 from codec import Codec
 from codec.exact import one_thread
 from tokenize_pipeline import storage
+from tokenize_pipeline.card import with_verification
 from tokenize_pipeline.cluster import cluster
 from tokenize_pipeline.errors import PipelineError, RunFailedError
 from tokenize_pipeline.pool import Crew, ShardPool
 from tokenize_pipeline.records import FailedShard
 from tokenize_pipeline.report import render
 from tokenize_pipeline.status import read_status
+from tokenize_pipeline.verification.card_findings import card_findings
 from tokenize_pipeline.verification.examples import Example, choose, load_examples
 from tokenize_pipeline.verification.findings import ShardFindings
 from tokenize_pipeline.verification.folder_checks import check_folder
@@ -71,6 +73,7 @@ def verify_run(config: VerifyConfig) -> VerifyResult:
         page = render(result, examples)
     _write(result.json_url, _json_text(result))
     _write(result.report_url, page)
+    _update_card(run, result)
     return result
 
 
@@ -166,6 +169,16 @@ def _speed(run: OpenedRun) -> float | None:
 def _examples(run: OpenedRun, result: VerifyResult, codec: Codec) -> Sequence[Example]:
     """The recordings of the report, read again: audio is not kept while measuring."""
     return load_examples(choose(result.ranked()), run, codec)
+
+
+def _update_card(run: OpenedRun, result: VerifyResult) -> None:
+    """Put the figures on the dataset card, if there is one."""
+    card = run.folder.card()
+    if card is None:
+        return
+    updated = with_verification(card, card_findings(result))
+    if updated != card:
+        run.folder.write_card(updated)
 
 
 def _json_text(result: VerifyResult) -> str:

@@ -12,7 +12,7 @@ from codec import CodecSpec, EncodedAudio
 from tests.fakes import MeanCodec
 from tests.pipeline.audio_files import write_corpus
 from tokenize_pipeline import load_tokens
-from tokenize_pipeline.card import card_text
+from tokenize_pipeline.card import card_text, with_verification
 from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.config import TokenizeConfig
 from tokenize_pipeline.errors import ConfigurationError, DamagedOutputError
@@ -78,6 +78,24 @@ def test_the_code_on_the_card_decodes_a_row(output: Path, monkeypatch: pytest.Mo
     assert isinstance(audio, torch.Tensor)
     assert isinstance(encoded, EncodedAudio)
     assert audio.shape == (1, encoded.num_samples)
+
+
+def test_the_code_on_the_card_has_five_lines(output: Path) -> None:
+    code = (output / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    assert len(code.splitlines()) == 5
+
+
+def test_verification_has_its_place_and_all_else_stays(output: Path) -> None:
+    card = (output / "README.md").read_text()
+    assert "were not verified yet" in card
+    edited = card.replace("---\n\n<!--", "license: cc0-1.0\n---\n\n<!--", 1)
+    once = with_verification(edited, "All is well.")
+    assert "All is well." in once
+    assert "were not verified yet" not in once
+    assert "license: cc0-1.0" in once
+    assert with_verification(once, "All is still well.").count("well.") == 1
+    assert with_verification("# A card of my own", "All is well.") == "# A card of my own"
+    assert datasets.load_dataset(str(output), split="train", streaming=True) is not None
 
 
 def test_the_card_says_what_is_there(output: Path) -> None:

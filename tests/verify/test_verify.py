@@ -19,10 +19,12 @@ from tests.verify.runs import (
     with_codes,
     write_voice,
 )
+from tokenize_pipeline.card import card_text
 from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.errors import ConfigurationError, DamagedOutputError, RunFailedError
 from tokenize_pipeline.records import RejectedRecording, TokenRow
 from tokenize_pipeline.schema import read_part
+from tokenize_pipeline.summary import summarize
 from tokenize_pipeline.verification import limits, opened_run
 from tokenize_pipeline.verification.result import VerifyResult
 from tokenize_pipeline.verification.scorecard import METRICS
@@ -368,6 +370,21 @@ def test_verifying_changes_no_file_of_the_run(run: RunFolder) -> None:
         "verify.json",
         "report.html",
     }
+
+
+def test_the_figures_go_onto_the_card(run: RunFolder) -> None:
+    identity = {**run.identity(), "codec_options": {}, "row_frames": None}
+    run.write_card(card_text(identity, summarize(run.commits().values())))
+    verified(run, deep=True)
+    card = Path(run.url, "README.md").read_text("utf-8")
+    assert "No problems were found in 7 rows." in card
+    assert "| SI-SDR | " in card
+    assert "none of 80,000 codes differs" in card
+    verified(run, deep=True)
+    assert Path(run.url, "README.md").read_text("utf-8") == card
+    plant_other_codes(run)
+    verified(run, deep=True)
+    assert "- `other_weights`: 1; " in Path(run.url, "README.md").read_text("utf-8")
 
 
 def test_a_folder_that_holds_no_run_is_refused(tmp_path: Path) -> None:
