@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from codec.encodec import EncodecConfig
-from tokenize_pipeline.benchmark import pipeline, reading, scale
+from tokenize_pipeline.benchmark import pipeline, reading, scale, verification
 from tokenize_pipeline.benchmark.machine import available_cores
 from tokenize_pipeline.benchmark.run import run_benchmark
 from tokenize_pipeline.benchmark.settings import (
@@ -33,7 +33,12 @@ def main(argv: Sequence[str], configs: Mapping[str, EncodecConfig] = VARIANTS) -
     Returns:
         0 when done, 2 for what cannot be done.
     """
-    others = {"pipeline": pipeline.main, "reading": reading.main, "scale": scale.main}
+    others = {
+        "pipeline": pipeline.main,
+        "reading": reading.main,
+        "scale": scale.main,
+        "verification": verification.main,
+    }
     if argv and argv[0] in others:
         return others[argv[0]](argv[1:])
     settings = parse(argv, configs)
