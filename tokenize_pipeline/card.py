@@ -67,7 +67,7 @@ audio = load_codec({load_arguments}).decode(encoded)  # [channels, samples] at {
 | `source` | string | where the recording was read |
 | `source_sample_rate` | int32 | of the recording, Hz |
 | `source_channels` | int32 | of the recording |
-
+{metadata_rows}
 ## Rejected recordings
 
 {rejected_list}
@@ -88,6 +88,7 @@ def card_text(identity: Mapping[str, Any], summary: RunSummary) -> str:
     num_codebooks = identity["num_codebooks"]
     bits = (spec.codebook_size - 1).bit_length()
     return _CARD.format(
+        metadata_rows=_metadata_rows(identity.get("metadata_columns", {})),
         codec=spec.name,
         load_arguments=_load_arguments(spec, identity["codec_options"]),
         hours=summary.seconds / 3600,
@@ -123,6 +124,20 @@ def with_verification(card: str, findings: str) -> str:
 
 def _marked(text: str) -> str:
     return f"{_VERIFICATION_BEGIN}\n{text}\n{_VERIFICATION_END}"
+
+
+def _metadata_rows(columns: Mapping[str, str]) -> str:
+    """Lines of the table of columns for what came with the audio."""
+    meanings = {
+        "flags": "why the recording is not as it should be; empty for most",
+        "metadata": "JSON: what came with the audio and has no column of its own",
+    }
+    types = {"json": "string", "list": "list<string>"}
+    return "".join(
+        f"| `{name}` | {types.get(kind, kind)} | {meanings.get(name, 'came with the audio')}"
+        f"{', as JSON' if kind == 'json' and name not in meanings else ''} |\n"
+        for name, kind in columns.items()
+    )
 
 
 def _load_arguments(spec: CodecSpec, options: Mapping[str, Any]) -> str:

@@ -2,10 +2,13 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import REPOSITORY
 from tests.pipeline.audio_files import write_corpus
 from tokenize_pipeline.benchmark import reading
 from tokenize_pipeline.benchmark.command import main
@@ -45,3 +48,11 @@ def test_files_may_be_given(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["reading", str(corpus)]) == 0
     assert "| files given, 8 files, 3 s" in capsys.readouterr().out
     assert main(["reading", str(tmp_path / "nowhere")]) == 2
+
+
+def test_the_other_benchmarks_need_no_decoder() -> None:
+    """Machines with GPUs may have torch and nothing else."""
+    program = "import sys, tokenize_pipeline.benchmark.command; print(*sys.modules)"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert not {"soundfile", "av", "pyarrow", "fsspec"} & set(done.stdout.split())

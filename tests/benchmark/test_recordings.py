@@ -90,8 +90,8 @@ def test_a_source_without_audio_is_refused(folder: Path) -> None:
 def test_without_a_decoder_the_way_out_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("tokenize_pipeline.decode_ahead", "tokenize_pipeline.audio"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in ("decode_ahead", "audio", "decoders"):
+        monkeypatch.delitem(sys.modules, f"tokenize_pipeline.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "soundfile", None)
     with pytest.raises(
         ConfigurationError, match=r"needs soundfile.* synthetic recordings are used"

@@ -11,7 +11,7 @@ import torch
 from codec import CodecSpec, EncodedAudio
 from tests.fakes import MeanCodec
 from tests.pipeline.audio_files import write_corpus
-from tokenize_pipeline import load_tokens
+from tokenize_pipeline import card, load_tokens
 from tokenize_pipeline.card import card_text, with_verification
 from tokenize_pipeline.commit import RunFolder
 from tokenize_pipeline.config import TokenizeConfig
@@ -152,3 +152,14 @@ def test_columns_on_the_card_are_those_of_the_parts(output: Path) -> None:
     card = (output / "README.md").read_text()
     listed = [line.split("`")[1] for line in card.splitlines() if line.startswith("| `")]
     assert listed == load_tokens(str(output)).column_names
+
+
+def test_columns_that_came_with_the_audio_are_listed() -> None:
+    columns = {"text": "string", "words": "json", "metadata": "json", "flags": "list"}
+    rows = card._metadata_rows(columns).splitlines()
+    assert rows[:2] == [
+        "| `text` | string | came with the audio |",
+        "| `words` | string | came with the audio, as JSON |",
+    ]
+    assert rows[2].startswith("| `metadata` | string | JSON: what came with the audio and has no")
+    assert rows[3].startswith("| `flags` | list<string> | why the recording is not as it should")

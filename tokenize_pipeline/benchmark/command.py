@@ -1,6 +1,7 @@
 """The command line of the benchmark."""
 
 import argparse
+import importlib
 import shlex
 import sys
 import time
@@ -8,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from codec.encodec import EncodecConfig
-from tokenize_pipeline.benchmark import pipeline, reading, scale, verification
 from tokenize_pipeline.benchmark.machine import available_cores
 from tokenize_pipeline.benchmark.run import run_benchmark
 from tokenize_pipeline.benchmark.settings import (
@@ -22,6 +22,9 @@ from tokenize_pipeline.benchmark.settings import (
 from tokenize_pipeline.benchmark.tables import benchmark_text
 from tokenize_pipeline.errors import PipelineError
 
+# Benchmarks of their own, each a module with a `main`.
+_OTHERS = ("pipeline", "reading", "scale", "verification")
+
 
 def main(argv: Sequence[str], configs: Mapping[str, EncodecConfig] = VARIANTS) -> int:
     """Runs the benchmark.
@@ -33,14 +36,11 @@ def main(argv: Sequence[str], configs: Mapping[str, EncodecConfig] = VARIANTS) -
     Returns:
         0 when done, 2 for what cannot be done.
     """
-    others = {
-        "pipeline": pipeline.main,
-        "reading": reading.main,
-        "scale": scale.main,
-        "verification": verification.main,
-    }
-    if argv and argv[0] in others:
-        return others[argv[0]](argv[1:])
+    if argv and argv[0] in _OTHERS:
+        # Imported when asked for: machines with GPUs may have torch and no decoder.
+        other = importlib.import_module(f"tokenize_pipeline.benchmark.{argv[0]}")
+        exit_code: int = other.main(argv[1:])
+        return exit_code
     settings = parse(argv, configs)
     command = shlex.join(["python", "jobs/benchmark.py", *argv])
     try:
