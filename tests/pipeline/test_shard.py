@@ -55,7 +55,8 @@ def test_a_shard_becomes_a_part_and_a_record(tmp_path: Path) -> None:
         ("broken.wav", "undecodable"),
         ("empty.mp3", "empty"),
     ]
-    assert tally == Tally(recordings=8, rejected=2, samples=round(record.seconds * 24000))
+    counts = (tally.recordings, tally.rejected, tally.samples)
+    assert counts == (8, 2, round(record.seconds * 24000))
     assert record.size_bytes == part.stat().st_size
     assert [path.name for path in (output / "data").iterdir()] == [part.name]
     assert list(scratch.iterdir()) == []
