@@ -1,4 +1,4 @@
-"""The command line: `tokenize-pipeline tokenize`, `verify` and `status`."""
+"""The command line: `tokenize-pipeline tokenize`, `verify`, `status` and `codebooks`."""
 
 import argparse
 import json
@@ -12,6 +12,7 @@ from types import FrameType
 from codec import CodecError, list_codecs
 from codec.base import PRECISIONS
 from tokenize_pipeline.audio_limits import KEEPABLE, MAX_SECONDS
+from tokenize_pipeline.codebooks import command as codebooks
 from tokenize_pipeline.config import (
     DEFAULT_CODEBOOKS,
     DEFAULT_CODEC,
@@ -158,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tokenize(commands)
     _add_verify(commands)
     _add_status(commands)
+    _add_codebooks(commands)
     return parser
 
 
@@ -355,6 +357,13 @@ def _add_status(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     parser.set_defaults(run=_status)
     parser.add_argument("output", metavar="OUTPUT", help="the --output of the run; any fsspec URL")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def _add_codebooks(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "Say how audio uses each codebook of a codec and how its entries lie, and draw them."
+    parser = commands.add_parser("codebooks", help="look at codebooks", description=text)
+    parser.set_defaults(run=codebooks.run)
+    codebooks.add_options(parser)
 
 
 def _print_lines(lines: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from codec import processes
 from codec.errors import CodebookError
 from codec.quantization.codebook import EuclideanCodebook
-from codec.quantization.learning import counts_and_sums
+from codec.quantization.learning import sums_by_entry
 
 _ROWS_AT_ONCE = 16_384  # distances to every entry take memory
 
@@ -39,12 +39,13 @@ def fit_kmeans(
         )
     codebook.embed.copy_(x_ND[_random_rows(x_ND, entries, generator)])
     for _ in range(iterations):
-        counts_E, sums_ED = counts_and_sums(_nearest(codebook, x_ND), x_ND, entries)
-        codebook.embed.copy_(sums_ED / counts_E.clamp(min=1)[:, None])
+        sums_ED1 = sums_by_entry(_nearest(codebook, x_ND), x_ND, entries)
+        counts_E = sums_ED1[:, -1]
+        codebook.embed.copy_(sums_ED1[:, :-1] / counts_E.clamp(min=1)[:, None])
         empty = counts_E == 0
         codebook.embed[empty] = x_ND[_random_rows(x_ND, int(empty.sum()), generator)]
     processes.copied_from_first([codebook.embed])
-    counts_E, _ = counts_and_sums(_nearest(codebook, x_ND), x_ND, entries)
+    counts_E = torch.bincount(_nearest(codebook, x_ND), minlength=entries)
     codebook.set_entries(codebook.embed, (counts_E * entries / len(x_ND)).clamp(min=0.5))
     processes.copied_from_first([codebook.cluster_size, codebook.embed_avg])
 

@@ -21,37 +21,37 @@ USES_UNTIL_JUDGED = 100
 USES_OF_THRESHOLD = 20
 
 
-def counts_and_sums(codes_N: Tensor, x_ND: Tensor, entries: int) -> tuple[Tensor, Tensor]:
-    """How many vectors each entry has, and their sums.
+def sums_by_entry(codes_N: Tensor, x_ND: Tensor, entries: int) -> Tensor:
+    """The sum of each entry's vectors and, in a last column, how many there are: [E, D + 1].
 
-    Sums are float64: rounded to float32 afterwards, they are nearly always the same whatever the
+    They are float64: rounded to float32 afterwards, they are nearly always the same whatever the
     order of the vectors was.
     """
-    counts_E = torch.bincount(codes_N, minlength=entries)
-    sums_ED = x_ND.new_zeros(entries, x_ND.shape[1], dtype=torch.float64)
-    return counts_E, sums_ED.index_add_(0, codes_N, x_ND.double())
+    counted_ND1 = torch.cat([x_ND.double(), x_ND.new_ones(len(x_ND), 1).double()], dim=1)
+    return counted_ND1.new_zeros(entries, counted_ND1.shape[1]).index_add_(0, codes_N, counted_ND1)
 
 
-def update_averages(
-    codebook: EuclideanCodebook, x_ND: Tensor, codes_N: Tensor, decay: float
-) -> None:
-    """Moves each entry towards the mean of the vectors, of all processes, it was nearest to.
+def update_averages(codebook: EuclideanCodebook, sums_ED1: Tensor, decay: float) -> None:
+    """Moves each entry towards the mean of the vectors it was nearest to.
 
     `cluster_size` is kept relative to what a live entry expects: an entry used exactly its share of
     the time has 1, whatever the size of the batch.
 
+    Args:
+        codebook: to move.
+        sums_ED1: of `sums_by_entry`, over all processes.
+        decay: what is kept of the averages.
+
     Source: "Neural Discrete Representation Learning" (van den Oord et al., 2017), appendix A.1,
         with Laplace smoothing of the sizes.
     """
-    entries = codebook.codebook_size
-    counts_E, sums_ED = counts_and_sums(codes_N, x_ND, entries)
-    joined_ED1 = processes.summed(torch.cat([sums_ED, counts_E.double()[:, None]], dim=1))
-    sums_ED, counts_E = joined_ED1[:, :-1], joined_ED1[:, -1]
-    expected = counts_E.sum() / entries
+    sums_ED, counts_E = sums_ED1[:, :-1], sums_ED1[:, -1]
+    expected = counts_E.mean()
     codebook.uses += counts_E.long()
     codebook.cluster_size.lerp_((counts_E / expected).float(), 1 - decay)
     codebook.embed_avg.lerp_((sums_ED / expected).float(), 1 - decay)
     total = codebook.cluster_size.sum()
+    entries = codebook.codebook_size
     smoothed_E = (codebook.cluster_size + EPSILON) / (total + entries * EPSILON) * total
     moved_ED = codebook.embed_avg / smoothed_E[:, None]
     has_weight_E1 = (codebook.cluster_size > LEAST_WEIGHT)[:, None]

@@ -1,9 +1,10 @@
 """A stack of codebooks that learn from what they quantize.
 
-Dimension key: B batch, D latent width, T frames, K codebooks, N vectors (B times T), C their width.
+Dimension key: B batch, D latent width, T frames, K codebooks, N vectors (B times T), C their width,
+E entries.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,10 +13,9 @@ from torch import Tensor
 from codec import processes
 from codec.errors import CodebookError
 from codec.quantization.checks import check_latent
-from codec.quantization.codebook import EuclideanCodebook
 from codec.quantization.kmeans import fit_kmeans
 from codec.quantization.layer import StraightThrough
-from codec.quantization.learning import expire, replace_expired, update_averages
+from codec.quantization.learning import expire, replace_expired, sums_by_entry, update_averages
 from codec.quantization.stack import CodebookStack
 
 
@@ -100,9 +100,8 @@ class LearningStack(CodebookStack):
         x_ND = rows(x_BDT)
         quantized_ND = torch.zeros_like(x_ND)
         residual_ND = x_ND
-        codes, penalties = [], []
-        for k in range(num_codebooks):
-            layer = self.layer(k)
+        codes, penalties, inputs = [], [], []
+        for layer in map(self.layer, range(num_codebooks)):
             projected_NC = layer.project_in(residual_ND)
             codes_N = layer.codebook.nearest(projected_NC.detach())
             entries_NC = layer.codebook.lookup(codes_N)
@@ -111,11 +110,13 @@ class LearningStack(CodebookStack):
             passed_NC: Tensor = StraightThrough.apply(projected_NC, entries_NC)  # type: ignore[no-untyped-call]
             found_ND = layer.project_out(passed_NC)
             quantized_ND, residual_ND = quantized_ND + found_ND, residual_ND - found_ND
-            codes.append(codes_N.view(batch, frames))
-            if self.training:
-                self._learn(layer.codebook, projected_NC.detach(), codes_N)
+            codes.append(codes_N)
+            inputs.append(projected_NC.detach())
+        if self.training:
+            self._learn(inputs, codes)
         quantized_BDT = quantized_ND.view(batch, frames, -1).transpose(1, 2)
-        return quantized_BDT, torch.stack(codes), torch.stack(penalties).mean()
+        codes_KBT = torch.stack(codes).view(-1, batch, frames)
+        return quantized_BDT, codes_KBT, torch.stack(penalties).mean()
 
     def drop_out(self, num_codebooks: int) -> int:
         """A number of codebooks, the same in all processes."""
@@ -159,11 +160,21 @@ class LearningStack(CodebookStack):
             )
 
     @torch.no_grad()
-    def _learn(self, codebook: EuclideanCodebook, x_NC: Tensor, codes_N: Tensor) -> None:
-        update_averages(codebook, x_NC, codes_N, self.decay)
-        if self.threshold_ema_dead_code:
-            expire(codebook, self.threshold_ema_dead_code)
-            self.replaced_entries += replace_expired(codebook, x_NC, self._generator())
+    def _learn(self, inputs: Sequence[Tensor], codes: Sequence[Tensor]) -> None:
+        """Moves the entries of the first codebooks.
+
+        Args:
+            inputs: what each of them got, [N, C].
+            codes: which of its entries were nearest, [N].
+        """
+        sums = [
+            sums_by_entry(c_N, x_NC, self.bins) for c_N, x_NC in zip(codes, inputs, strict=True)
+        ]
+        sums_KEC = processes.summed(torch.stack(sums))
+        for k, x_NC in enumerate(inputs):
+            update_averages(self[k], sums_KEC[k], self.decay)
+            expire(self[k], self.threshold_ema_dead_code)
+            self.replaced_entries += replace_expired(self[k], x_NC, self._generator())
 
     def _fit(self, residual_ND: Tensor) -> None:
         for layer in map(self.layer, range(len(self))):

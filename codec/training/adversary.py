@@ -19,7 +19,6 @@ from codec.training.discriminator import (
 )
 
 WINDOWS_SAMPLES = (2048, 1024, 512, 256, 128)
-NUM_FILTERS = 32
 RATE = 3e-4
 BETAS = (0.5, 0.9)
 SHARE_OF_STEPS = 2 / 3  # in which it learns; learning always, it would win too easily
@@ -37,11 +36,11 @@ class Adversary:
         device: torch.device,
         excerpt_samples: int,
         seed: int,
+        num_filters: int,
         *,
         bfloat16: bool,
-        num_filters: int = NUM_FILTERS,
     ) -> None:
-        """Makes a discriminator with the windows that fit an excerpt.
+        """Makes a discriminator of `num_filters`, with the windows that fit an excerpt.
 
         Raises:
             TrainingError: no window does.

@@ -31,6 +31,7 @@ class TrainingConfig:
     dead_threshold: float = 2.0  # `threshold_ema_dead_code` of the quantizer
     dropout_share: float = 0.3  # of the batches use a random number of codebooks, the others all
     max_gradient_norm: float = 1.0
+    discriminator_filters: int = 32
     bfloat16: bool = True  # for the convolutions; codebooks and losses stay float32
     mel_scales: tuple[tuple[int, int], ...] = ((256, 20), (512, 40), (1024, 64))
     adversarial: bool = False  # a discriminator judges too, once everything is quantized

@@ -122,9 +122,13 @@ class Trainer:
     def _make_adversary(self) -> Adversary | None:
         if not self.config.adversarial or self.config.codebooks_only:
             return None
-        samples = self._excerpts.excerpt_samples
-        bfloat16 = self.config.bfloat16
-        return Adversary(self._device, samples, self.config.seed, bfloat16=bfloat16)
+        return Adversary(
+            self._device,
+            self._excerpts.excerpt_samples,
+            self.config.seed,
+            self.config.discriminator_filters,
+            bfloat16=self.config.bfloat16,
+        )
 
     def _begin(self) -> None:
         """The same weights in all processes; calibrated, if the model is new."""

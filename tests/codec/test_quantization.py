@@ -11,6 +11,7 @@ from codec.quantization.learning import (
     USES_UNTIL_JUDGED,
     expire,
     replace_expired,
+    sums_by_entry,
     update_averages,
 )
 
@@ -24,6 +25,11 @@ def _codebook(entries_ED: Tensor) -> EuclideanCodebook:
     codebook = EuclideanCodebook(entries_ED.shape[1], len(entries_ED))
     codebook.set_entries(entries_ED)
     return codebook
+
+
+def _update(codebook: EuclideanCodebook, x_ND: Tensor) -> None:
+    sums_ED1 = sums_by_entry(codebook.nearest(x_ND), x_ND, codebook.codebook_size)
+    update_averages(codebook, sums_ED1, 0.99)
 
 
 def test_the_nearest_entry_is_found(generator: torch.Generator) -> None:
@@ -75,7 +81,7 @@ def test_averages_move_entries_to_the_mean_of_their_vectors() -> None:
     codebook = _codebook(torch.tensor([[0.0], [10.0]]))
     x_ND = torch.tensor([[1.0], [3.0], [9.0], [11.0], [12.0], [12.0]])
     for _ in range(2000):
-        update_averages(codebook, x_ND, codebook.nearest(x_ND), 0.99)
+        _update(codebook, x_ND)
     assert torch.allclose(codebook.embed, torch.tensor([[2.0], [11.0]]), atol=1e-2)
     assert torch.allclose(codebook.cluster_size, torch.tensor([2 / 3, 4 / 3]), atol=1e-2)
     assert codebook.uses.tolist() == [4000, 8000]
@@ -86,7 +92,7 @@ def test_an_entry_nobody_uses_stays_where_it_is() -> None:
     codebook = _codebook(torch.tensor([[0.0], [500.0]]))
     x_ND = torch.linspace(-1, 1, 8)[:, None]
     for _ in range(3000):
-        update_averages(codebook, x_ND, codebook.nearest(x_ND), 0.99)
+        _update(codebook, x_ND)
     assert codebook.embed[1] == pytest.approx(500, rel=0.02)
 
 
@@ -97,13 +103,13 @@ def test_a_replaced_entry_keeps_its_place_through_the_next_update(
     x_ND = torch.linspace(-1, 1, 64)[:, None]
     while not codebook.is_expired.any():
         assert codebook.uses.sum() < 2 * USES_UNTIL_JUDGED
-        update_averages(codebook, x_ND, codebook.nearest(x_ND), 0.99)
+        _update(codebook, x_ND)
         expire(codebook, 2)
     assert codebook.is_expired.tolist() == [False, True]
     assert replace_expired(codebook, x_ND, generator) == 1
     placed = codebook.embed[1].clone()
     assert placed.abs() <= 1
-    update_averages(codebook, x_ND, codebook.nearest(x_ND), 0.99)
+    _update(codebook, x_ND)
     assert torch.allclose(codebook.embed[1], placed, atol=0.05)
     assert codebook.nearest(x_ND).unique().numel() == 2
     assert replace_expired(codebook, x_ND, generator) == 0

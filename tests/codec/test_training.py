@@ -33,6 +33,7 @@ QUICK = TrainingConfig(
     batch_size=4,
     kmeans_frames_per_entry=10,
     mel_scales=((128, 10),),
+    discriminator_filters=4,
     log_every=10,
     checkpoint_every=25,
 )

@@ -78,7 +78,7 @@ def model_config(arguments: argparse.Namespace) -> EncodecConfig:
     Raises:
         CodecConfigError: no such codec can be built.
     """
-    return replace(TINY_24KHZ, **_given_model_options(arguments))
+    return replace(TINY_24KHZ, codebook_dim=None, **_given_model_options(arguments))
 
 
 def check_start(arguments: argparse.Namespace) -> None:
