@@ -59,18 +59,17 @@ def fill(folder: Path, left_bytes: int = 0) -> Path:
 def test_a_full_output(
     corpus: Path, undisturbed: Output, small_disk: Path, report: Path, table: FaultTable
 ) -> None:
-    """From nothing at all to room for all but the last files."""
+    """With no room at all, and with room for some of the parts."""
     output = small_disk / "out"
     assert run_here(str(corpus), str(output), report).exit_code == 0
     needed = sum(path.stat().st_blocks * 512 for path in output.rglob("*"))
-    for eighths in (0, 3, 7):
+    for eighths in (0, 5):
         output = small_disk / f"out{eighths}"
         filling = fill(small_disk, needed * eighths // 8)
         ending = run_here(str(corpus), str(output), report)
-        assert ending.exit_code in ((1, 2) if eighths < 7 else (0, 1)), ending.text
-        if ending.exit_code:
-            assert "No space left on device" in ending.text
-            assert f"cannot write to {output}" in ending.text or f"write {output}" in ending.text
+        assert ending.exit_code == (1 if eighths else 2), ending.text
+        assert "No space left on device" in ending.text
+        assert str(output) in ending.text
         filling.unlink()
         assert run_here(str(corpus), str(output), report).exit_code == 0
         table.check("disk full, output", 1, read_output(str(output)), undisturbed)
@@ -79,11 +78,10 @@ def test_a_full_output(
 
 def test_a_full_scratch(small_disk: Path, tmp_path: Path, report: Path, table: FaultTable) -> None:
     corpus = tmp_path / "long"
-    for seed in range(3):
-        write_noise(corpus / f"{seed}.wav", 400, seed, rate=8000)
+    write_noise(corpus / "long.wav", 200, 0, rate=8000)
     wanted, output = tmp_path / "wanted", tmp_path / "out"
     assert run_here(str(corpus), str(wanted), report).exit_code == 0
-    fill(small_disk, 1 << 16)
+    fill(small_disk, 1 << 14)
     orders = Orders(environment={"TMPDIR": str(small_disk)})
     ending = run_here(str(corpus), str(output), report, orders)
     assert ending.exit_code == 1
