@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from codec.encodec.conv import EncodecConv1d, EncodecConvTranspose1d
 from codec.encodec.model import EncodecModel
+from codec.errors import CodecConfigError
 
 GATES = 4  # of an LSTM; its tensors hold the rows of one after the other
 
@@ -36,10 +37,10 @@ def widened(narrow: EncodecModel, num_filters: int, audio_BCS: Tensor) -> Encode
         audio_BCS: a batch of real audio, to set the level of the new channels by.
 
     Raises:
-        ValueError: `num_filters` is less than what the codec has.
+        CodecConfigError: `num_filters` is less than what the codec has.
     """
     if num_filters < narrow.config.num_filters:
-        raise ValueError(
+        raise CodecConfigError(
             f"the codec has {narrow.config.num_filters} filters and can be made wider, not"
             f" narrower; {num_filters} filters were asked for"
         )
