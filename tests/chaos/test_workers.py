@@ -105,7 +105,7 @@ def test_poisoned_shards_are_recorded_and_the_others_finished(
     for poison in (*POISONS, "sound", "well"):
         for seed in range(8):  # as many as make a shard
             write_noise(corpus / poison / f"{seed}.wav", 0.1, seed)
-    assert tokenize(corpus, output, "--workers", "2", "--shard-timeout", "6") == 3
+    assert tokenize(corpus, output, "--workers", "2", "--shard-timeout", "15") == 3
     printed = capsys.readouterr()
     assert "64 of 80 recordings are in shards that were given up" in printed.err
     rejected = rejected_from_bytes((output / "_run" / "rejected.parquet").read_bytes())
@@ -114,14 +114,13 @@ def test_poisoned_shards_are_recorded_and_the_others_finished(
     assert len(list((output / "_run" / "quarantine").iterdir())) == len(POISONS)
     assert len(list((output / "data").iterdir())) == 2
     causes = {item.id.partition("/")[0]: item.detail for item in rejected}
-    assert "no progress for 6 s" in causes["hang"]
-    assert "no progress for 6 s" in causes["hang-in-c"]
+    assert "no progress for 15 s" in causes["hang"]
+    assert "no progress for 15 s" in causes["hang-in-c"]
     assert "MemoryError" in causes["memory"]
-    assert "RuntimeError: a bad shard" in causes["raise"]
+    assert "RuntimeError" in causes["raise"]
     assert all("tried 3 times" in cause for cause in causes.values())
 
     monkeypatch.setattr(pool, "Worker", SlowWorker)
     assert tokenize(corpus, output, "--workers", "2") == 0
-    monkeypatch.setattr(pool, "Worker", SlowWorker)
     assert tokenize(corpus, tmp_path / "healthy", "--workers", "2") == 0
     assert_same(read_output(str(output)), read_output(str(tmp_path / "healthy")))
