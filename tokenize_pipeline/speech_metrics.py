@@ -18,8 +18,8 @@ from torch import Tensor
 
 from tokenize_pipeline.metrics import check_pair, is_silent
 
-# STOI compares 30 windows of 256 samples, half overlapping, at 10 kHz.
-STOI_SHORTEST_SECONDS = (31 * 128 + 256) / 10_000
+# STOI compares stretches of 0.4 s; from fewer than a few of them it says little.
+STOI_SHORTEST_SECONDS = 1.5
 
 PESQ_SAMPLE_RATE = 16_000
 # ITU-T P.862 was made for 8 to 12 s, and its code holds no more than 50 utterances.
@@ -30,8 +30,8 @@ PESQ_SHORTEST_SECONDS = 3.0  # it was made for sentences; of a word or two it sa
 def stoi(reference_CS: Tensor, decoded_CS: Tensor, sample_rate: int) -> float | None:
     """Short-time objective intelligibility, up to 1; higher is better.
 
-    Mean correlation of short envelopes in third-octave bands at 10 kHz. None if less than 0.4 s of
-    the reference is neither silence nor 40 dB below its loudest frame.
+    Mean correlation of short envelopes in third-octave bands at 10 kHz. None below 1.5 s, and if
+    less than 0.4 s of the reference is neither silence nor 40 dB below its loudest frame.
 
     Source: Taal et al. 2011; computed by the package pystoi, which resamples to 10 kHz.
     """

@@ -156,7 +156,7 @@ def test_pesq_is_that_of_pesq_on_the_first_twelve_seconds() -> None:
 
 
 def test_speech_metrics_are_those_of_the_mean_of_the_channels() -> None:
-    reference, decoded = voice(1, 1, RATE), voice(1, 1, RATE) + noise(1, 0.1)
+    reference, decoded = voice(2, 1, RATE), voice(2, 1, RATE) + noise(2, 0.1)
     stereo = (
         torch.cat([reference * 1.5, reference * 0.5]),
         torch.cat([decoded * 0.5, decoded * 1.5]),
@@ -264,7 +264,8 @@ def test_what_a_silent_reference_cannot_answer_is_none() -> None:
 
 def test_stoi_of_less_than_thirty_frames_of_speech_is_none() -> None:
     """A clip long enough, most of which is silence that STOI leaves out."""
-    audio = torch.cat([voice(0.2, 1, RATE), torch.zeros(1, RATE)], dim=1)
+    audio = torch.cat([voice(0.2, 1, RATE), torch.zeros(1, 2 * RATE)], dim=1)
+    assert stoi(audio[:, :RATE], audio[:, :RATE], RATE) is None
     assert stoi(audio, audio, RATE) is None
 
 
