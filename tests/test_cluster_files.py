@@ -16,6 +16,7 @@ from ray.autoscaler._private.util import validate_config
 
 from tests.conftest import REPOSITORY
 from tokenize_pipeline import cli
+from tokenize_pipeline.arguments import argument_parser
 
 JOBS = REPOSITORY / "jobs"
 CLUSTERS = sorted(JOBS.glob("cluster-*.yaml"))
@@ -111,7 +112,7 @@ def test_the_ray_job_runs_a_command_that_we_have_with_a_worker_for_each_gpu() ->
     spec = load(JOBS / "rayjob.yaml")["spec"]
     program, *arguments = shlex.split(spec["entrypoint"])
     assert program == "tokenize-pipeline"
-    wanted = cli._config(cli._parser().parse_args(arguments))
+    wanted = cli._config(argument_parser().parse_args(arguments))
     (group,) = spec["rayClusterSpec"]["workerGroupSpecs"]
     (container,) = group["template"]["spec"]["containers"]
     assert wanted.workers == group["maxReplicas"]

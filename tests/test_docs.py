@@ -11,7 +11,8 @@ from ray.dashboard.modules.job.cli import job_cli_group
 from ray.scripts.scripts import cli as ray_cli
 
 from tests.conftest import REPOSITORY
-from tokenize_pipeline import cli, telemetry
+from tokenize_pipeline import telemetry
+from tokenize_pipeline.arguments import argument_parser
 from tokenize_pipeline.benchmark import pipeline, scale
 
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
@@ -65,7 +66,7 @@ def check_job(arguments: list[str]) -> None:
     if name == "benchmark":
         {"pipeline": pipeline._options, "scale": scale._options}[options[0]](options[1:])
     else:
-        cli._parser().parse_args([name, *options])
+        argument_parser().parse_args([name, *options])
 
 
 def check_ray(arguments: list[str]) -> None:

@@ -141,7 +141,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert cli.main(["tokenize", str(corpus), *arguments]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("8 recordings, 0.")
-    assert lines[0].endswith(" MB, in 1 shards")
+    assert lines[0].endswith(" MB, in 1 shards (1 other files ignored)")
     assert lines[1] == f"{codec_folder}, 8 codebooks -> {output}"
     assert re.fullmatch(
         r"train-000000-[0-9a-f]{10}\.parquet  8 recordings, 0\.\d MB, from broken\.wav", lines[2]
