@@ -36,6 +36,7 @@ def test_a_cluster_finds_what_one_process_finds(
         "codebooks_swapped": 2,
         "source_unavailable": 1,
         "id_twice": 1,
+        "limit_exceeded": 1,
     }
     together = verify_run(VerifyConfig(run.url, deep=True, workers=2)).to_dict()
     assert together == alone
