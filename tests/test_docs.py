@@ -13,7 +13,8 @@ from ray.scripts.scripts import cli as ray_cli
 from tests.conftest import REPOSITORY
 from tokenize_pipeline import telemetry
 from tokenize_pipeline.arguments import argument_parser
-from tokenize_pipeline.benchmark import pipeline, scale
+from tokenize_pipeline.benchmark import command, pipeline, scale
+from tokenize_pipeline.benchmark.settings import VARIANTS
 
 PAGES = sorted((REPOSITORY / "docs").glob("*.md"))
 PROGRAMS = {"docker", "kubectl", "make", "python", "ray", "tokenize-pipeline"}
@@ -35,10 +36,10 @@ def test_the_pages_have_commands() -> None:
     assert len(EVERY) > 20
 
 
-@pytest.mark.parametrize(("page", "command"), EVERY)
-def test_a_command_can_be_typed(page: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "line"), EVERY)
+def test_a_command_can_be_typed(page: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
-    words = shlex.split(command)
+    words = shlex.split(line)
     while re.fullmatch(r"\w+=\w+", words[0]):
         del words[0]
     program, *arguments = words
@@ -64,7 +65,11 @@ def check_job(arguments: list[str]) -> None:
     assert Path(script).is_file(), script
     name = Path(script).stem
     if name == "benchmark":
-        {"pipeline": pipeline._options, "scale": scale._options}[options[0]](options[1:])
+        others = {"pipeline": pipeline._options, "scale": scale._options}
+        if options[0] in others:
+            others[options[0]](options[1:])
+        else:
+            command.parse(options, VARIANTS)
     else:
         argument_parser().parse_args([name, *options])
 
