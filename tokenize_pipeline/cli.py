@@ -59,7 +59,7 @@ def _tokenize(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    values = {name: value for name, value in vars(arguments).items() if name != "run"}
+    values = {name: value for name, value in vars(arguments).items() if name != "command"}
     return _verify_run(VerifyConfig(**values))
 
 
@@ -89,7 +89,7 @@ def _verify_config(arguments: argparse.Namespace) -> VerifyConfig:
 
 
 def _config(arguments: argparse.Namespace) -> TokenizeConfig:
-    own = {"run", "verify_fraction"}
+    own = {"command", "verify_fraction"}
     values = {name: value for name, value in vars(arguments).items() if name not in own}
     tuples = {name: tuple(values[name]) for name in ("sources", "keep")}
     return TokenizeConfig(**{**values, **tuples})

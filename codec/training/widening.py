@@ -28,13 +28,14 @@ GATES = 4  # of an LSTM; its tensors hold the rows of one after the other
 
 
 @torch.no_grad()
-def widened(narrow: EncodecModel, num_filters: int, audio_BCS: Tensor) -> EncodecModel:
+def widened(narrow: EncodecModel, num_filters: int, audio_BCS: Tensor, seed: int) -> EncodecModel:
     """A codec with `num_filters` filters that gives what `narrow` gives, up to rounding.
 
     Args:
         narrow: the codec to begin with.
         num_filters: at least as many as `narrow` has.
         audio_BCS: a batch of real audio, to set the level of the new channels by.
+        seed: of their weights.
 
     Raises:
         CodecConfigError: `num_filters` is less than what the codec has.
@@ -44,7 +45,9 @@ def widened(narrow: EncodecModel, num_filters: int, audio_BCS: Tensor) -> Encode
             f"the codec has {narrow.config.num_filters} filters and can be made wider, not"
             f" narrower; {num_filters} filters were asked for"
         )
-    wide = EncodecModel(replace(narrow.config, num_filters=num_filters))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        wide = EncodecModel(replace(narrow.config, num_filters=num_filters))
     for name, module in wide.named_modules():
         old = narrow.get_submodule(name)
         for key, parameter in module.named_parameters(recurse=False):

@@ -27,7 +27,7 @@ def audio() -> Tensor:
 
 @pytest.mark.parametrize("filters", [4, 6, 8])
 def test_it_computes_the_same(narrow: EncodecModel, audio: Tensor, filters: int) -> None:
-    wide = widened(narrow, filters, audio).eval()
+    wide = widened(narrow, filters, audio, 0).eval()
     assert wide.config == replace(NARROW, num_filters=filters)
     with torch.no_grad():
         z_BDT = narrow.encoder(audio)
@@ -37,7 +37,7 @@ def test_it_computes_the_same(narrow: EncodecModel, audio: Tensor, filters: int)
 
 
 def test_every_new_channel_learns_at_once(narrow: EncodecModel, audio: Tensor) -> None:
-    wide = widened(narrow, 8, audio).train()
+    wide = widened(narrow, 8, audio, 0).train()
     (wide.decoder(wide.encoder(audio)) - audio).square().mean().backward()
     last = wide.get_parameter("decoder.layers.15.conv.weight")  # [1, C, W]
     assert not last[:, 4:].any(), "what comes from new channels begins at zero"
@@ -46,7 +46,7 @@ def test_every_new_channel_learns_at_once(narrow: EncodecModel, audio: Tensor) -
 
 
 def test_new_channels_are_as_loud_as_old_ones(narrow: EncodecModel, audio: Tensor) -> None:
-    wide = widened(narrow, 8, audio)
+    wide = widened(narrow, 8, audio, 0)
     with torch.no_grad():
         first_BCS = wide.encoder.layers[0](audio)
     torch.testing.assert_close(first_BCS[:, 4:].std(), first_BCS[:, :4].std())
@@ -54,4 +54,4 @@ def test_new_channels_are_as_loud_as_old_ones(narrow: EncodecModel, audio: Tenso
 
 def test_narrower_is_refused(narrow: EncodecModel, audio: Tensor) -> None:
     with pytest.raises(ValueError, match=r"has 4 filters .* 3 filters were asked for"):
-        widened(narrow, 3, audio)
+        widened(narrow, 3, audio, 0)

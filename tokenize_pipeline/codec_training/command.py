@@ -63,7 +63,7 @@ def _train(arguments: argparse.Namespace, device: torch.device, log: TrainingLog
     )
     if arguments.start_from and arguments.num_filters:
         audio_BS = excerpts.batch(config.batch_size, torch.Generator().manual_seed(config.seed))
-        model = widened(model, arguments.num_filters, audio_BS[:, None])
+        model = widened(model, arguments.num_filters, audio_BS[:, None], config.seed)
     trainer = Trainer(model, config, excerpts, arguments.checkpoint, log, device)
     trained = trainer.run()
     if processes.rank() == 0:
