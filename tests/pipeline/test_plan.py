@@ -31,7 +31,6 @@ def items(count: int, size_bytes: int = 1000) -> list[SourceItem]:
     return [SourceItem(f"{i:07d}", f"/c/{i:07d}", size_bytes, "1") for i in range(count)]
 
 
-@settings(deadline=None)
 @given(count=st.integers(1, 5000), size_bytes=st.sampled_from([10, 3 << 20, 700 << 20, 5 << 30]))
 @settings(deadline=None)
 def test_every_item_is_in_one_shard_and_shards_are_bounded(count: int, size_bytes: int) -> None:
