@@ -8,6 +8,7 @@ import errno
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 from datetime import datetime
 from typing import Any, BinaryIO, cast
 
@@ -164,7 +165,9 @@ def _options(protocol: str) -> dict[str, Any]:
     if protocol not in ("s3", "s3a"):
         return {"use_listings_cache": False}
     configured = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
-    return {"use_listings_cache": False, "config_kwargs": {**_S3_OPTIONS, **configured}}
+    # botocore writes into what it is given.
+    options = deepcopy({**_S3_OPTIONS, **configured})
+    return {"use_listings_cache": False, "config_kwargs": options}
 
 
 def _is_s3(fs: Any) -> bool:

@@ -128,6 +128,8 @@ def test_s3_has_time_outs_and_retries_and_users_may_set_others(
         "read_timeout": 20,
         "retries": {"mode": "standard", "max_attempts": 4},
     }
+    options()["retries"]["max_attempts"] = 0  # as botocore does
+    assert options()["retries"]["max_attempts"] == 4
     monkeypatch.setitem(fsspec.config.conf, "s3", {"config_kwargs": {"read_timeout": 99}})
     assert options()["read_timeout"] == 99
     assert options()["connect_timeout"] == 10

@@ -82,8 +82,10 @@ def test_the_script_measures_and_writes_a_table(tmp_path: Path) -> None:
     assert set(entry["num_codebooks"]) == {"2"}
     bounds = entry["num_codebooks"]["2"]["bounds"]
     sound = entry["num_codebooks"]["2"]["sound"]["voices, 1 s"]
-    for name, bound in bounds.items():
-        assert AS_BAD[name].badness(bound) > AS_BAD[name].badness(sound[name])
+    measured = bounds.keys() & sound.keys()  # STOI asks for more than a second
+    assert {"si_sdr", "log_mel_distance"} <= measured
+    for name in measured:
+        assert AS_BAD[name].badness(bounds[name]) > AS_BAD[name].badness(sound[name])
 
 
 def test_a_kind_of_too_few_recordings_is_refused(tmp_path: Path) -> None:
