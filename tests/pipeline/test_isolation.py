@@ -273,12 +273,21 @@ def alive(pid: int) -> bool:
         return False
 
 
+def wait_until_dead(pids: list[int]) -> None:
+    deadline = time.monotonic() + 10
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a child outlives the program"
+        time.sleep(0.01)
+
+
 def test_a_program_that_was_killed_is_started_again(tmp_path: Path) -> None:
     data = write_noise(tmp_path / "a.wav", 1, 0).read_bytes()
     with DecoderPool() as decoders:
         outcome(decoders, data)
         assert decoders._process is not None
+        children = children_of(decoders)
         os.kill(decoders._process.pid, signal.SIGKILL)
+        wait_until_dead(children)  # the kernel ends them a moment later
         with pytest.raises(OSError, match="has ended"):
             outcome(decoders, data)
         assert outcome(decoders, data) == outcome(DecodedFile, data)
