@@ -24,7 +24,7 @@ import sys
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from tokenize_pipeline import framing
 from tokenize_pipeline.audio_limits import AudioPolicy
 from tokenize_pipeline.decoders import DecodedFile
 from tokenize_pipeline.errors import AudioError
+from tokenize_pipeline.positioned_file import PositionedFile
 from tokenize_pipeline.records import Segment
 
 FORK, REAP = b"F", b"R"  # what the worker asks this program, with the number of a child for REAP
@@ -126,41 +127,13 @@ def _serve(worker: socket.socket) -> bool:
     return True
 
 
-class _WorkersFile(io.RawIOBase):
+class _WorkersFile(PositionedFile):
     """A file that the worker reads for us."""
 
     def __init__(self, worker: socket.socket, size_bytes: int) -> None:
+        super().__init__(size_bytes)
         self._worker = worker
-        self._size_bytes = size_bytes
-        self._position = 0
 
-    def readinto(self, buffer: Any) -> int:
-        """Fill `buffer`; 0 at the end."""
-        size = min(len(buffer), self._size_bytes - self._position)
-        if size <= 0:
-            return 0
-        framing.send(self._worker, framing.READ, PLACE.pack(self._position, size))
-        data = framing.receive(self._worker).payload
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size_bytes}[whence]
-        if base + offset < 0:
-            raise ValueError(f"cannot seek to byte {base + offset}")
-        self._position = base + offset
-        return self._position
-
-    def tell(self) -> int:
-        """Position in bytes."""
-        return self._position
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
+    def _read_at(self, position: int, size: int) -> bytearray:
+        framing.send(self._worker, framing.READ, PLACE.pack(position, size))
+        return framing.receive(self._worker).payload

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.pipeline.audio_files import write_corpus
-from tokenize_pipeline.benchmark import reading
+from tokenize_pipeline.benchmark import reading, synthetic_files
 from tokenize_pipeline.benchmark.command import main
 
 STEPS = [
@@ -23,7 +23,7 @@ STEPS = [
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_SYNTHETIC_SECONDS", 3.0)
+    monkeypatch.setattr(synthetic_files, "_SECONDS", 3.0)
     monkeypatch.setattr(reading, "_ROUNDS", 1)
 
 

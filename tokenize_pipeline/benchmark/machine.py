@@ -44,6 +44,22 @@ def describe_machine(device: str) -> Machine:
     )
 
 
+def heading(command: str, cores: str | None = None, how: str = "") -> str:
+    """What stands above the figures of a benchmark on a CPU.
+
+    Args:
+        command: that makes the figures again.
+        cores: that it ran on; those of this process when None.
+        how: a sentence about the figures.
+    """
+    machine = describe_machine("cpu")
+    cores = cores or f", {machine.cores} cores"
+    return (
+        f"Machine: {machine.cpu}{cores}. Python {machine.python}, torch {machine.torch}. "
+        f"Commit: {machine.commit}. {how}Command:\n\n    {command}\n"
+    )
+
+
 def available_cores() -> int:
     """CPU cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):

@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 from codec.exact import one_thread
 from tokenize_pipeline import storage
 from tokenize_pipeline.audio import AudioReader, Decoders, OwnProcess
-from tokenize_pipeline.benchmark.machine import describe_machine
-from tokenize_pipeline.benchmark.recordings import synthetic_recordings
+from tokenize_pipeline.benchmark.machine import heading
+from tokenize_pipeline.benchmark.synthetic_files import write_synthetic
 from tokenize_pipeline.benchmark.tables import table
 from tokenize_pipeline.config import TokenizeConfig
-from tokenize_pipeline.decoders import DecodedFile, encode_sound
+from tokenize_pipeline.decoders import DecodedFile
 from tokenize_pipeline.errors import AudioError, PipelineError
 from tokenize_pipeline.isolation import DecoderPool
 from tokenize_pipeline.plan import plan_items
@@ -32,7 +32,6 @@ from tokenize_pipeline.shard import tokenize_shard
 from tokenize_pipeline.worker import open_codec
 
 _ROUNDS = 5
-_SYNTHETIC_SECONDS, _SYNTHETIC_RATE = 600.0, 16_000
 _RATE, _CHANNELS = 24_000, 1  # what the codec takes
 
 
@@ -49,7 +48,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         with TemporaryDirectory(prefix="benchmark-") as folder, _one_core(), one_thread():
             kinds = _given(arguments.audio) if arguments.audio else _synthetic(Path(folder))
-            print(_machine_text(argv))
+            command = " ".join(["python jobs/benchmark.py reading", *argv])
+            print(heading(command, "; one core", f"Median of {_ROUNDS} rounds, x real time. "))
             for name, urls in kinds.items():
                 print(_reading_text(name, urls))
             print(_waiting_text(list(kinds.values()), arguments.codec, f"{folder}/out"))
@@ -89,24 +89,7 @@ def _given(sources: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _synthetic(folder: Path) -> dict[str, list[str]]:
-    kinds = {"FLAC, 16 kHz": "FLAC", "MP3, 16 kHz": "MP3"}
-    recordings = synthetic_recordings(_SYNTHETIC_SECONDS, _SYNTHETIC_RATE, 1)
-    urls: dict[str, list[str]] = {}
-    for name, kind in kinds.items():
-        urls[name] = [str(folder / f"{number}.{kind.lower()}") for number in range(len(recordings))]
-        for url, audio_CS in zip(urls[name], recordings, strict=True):
-            Path(url).write_bytes(encode_sound(audio_CS.T, _SYNTHETIC_RATE, kind))
-    return urls
-
-
-def _machine_text(argv: Sequence[str]) -> str:
-    machine = describe_machine("cpu")
-    command = " ".join(["python jobs/benchmark.py reading", *argv])
-    return (
-        f"Machine: {machine.cpu}; one core. Python {machine.python}, torch {machine.torch}. "
-        f"Commit: {machine.commit}. Median of {_ROUNDS} rounds, x real time. Command:\n\n"
-        f"    {command}\n"
-    )
+    return {f"{kind}, 16 kHz": write_synthetic(folder, kind) for kind in ("FLAC", "MP3")}
 
 
 def _reading_text(name: str, urls: Sequence[str]) -> str:

@@ -15,12 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from codec.encodec.config import ENCODEC_24KHZ
-from tokenize_pipeline.benchmark.machine import describe_machine
-from tokenize_pipeline.benchmark.recordings import synthetic_recordings
+from tokenize_pipeline.benchmark.machine import heading
+from tokenize_pipeline.benchmark.synthetic_files import write_synthetic
 from tokenize_pipeline.benchmark.tables import table
 from tokenize_pipeline.benchmark.weights import random_model
 from tokenize_pipeline.config import TokenizeConfig
-from tokenize_pipeline.decoders import encode_sound
 from tokenize_pipeline.driver import prepare
 from tokenize_pipeline.errors import PipelineError
 from tokenize_pipeline.isolation import DecoderPool
@@ -28,8 +27,6 @@ from tokenize_pipeline.shard import tokenize_shard
 from tokenize_pipeline.verification.settings import DEFAULT_FRACTION, VerifyConfig
 from tokenize_pipeline.verify import verify_run
 from tokenize_pipeline.worker import open_codec
-
-_SYNTHETIC_SECONDS, _SYNTHETIC_RATE = 600.0, 16_000
 
 
 @dataclass(frozen=True)
@@ -59,9 +56,9 @@ def main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     try:
         with TemporaryDirectory(prefix="benchmark-") as folder:
-            sources = arguments.audio or [_synthetic(Path(folder, "audio"))]
+            sources = arguments.audio or write_synthetic(Path(folder, "audio"), "FLAC")
             codecs = {"tiny_24khz": "tiny_24khz", "encodec_24khz": _random(Path(folder, "codec"))}
-            print(_machine_text(argv))
+            print(heading(" ".join(["python jobs/benchmark.py verification", *argv])))
             costs = {
                 name: measure(codec, sources, str(Path(folder, name)), arguments.fraction)
                 for name, codec in codecs.items()
@@ -128,20 +125,3 @@ def _parser() -> argparse.ArgumentParser:
 def _random(folder: Path) -> str:
     random_model(ENCODEC_24KHZ, "cpu").save_pretrained(folder)
     return str(folder)
-
-
-def _synthetic(folder: Path) -> str:
-    folder.mkdir()
-    for number, audio_CS in enumerate(synthetic_recordings(_SYNTHETIC_SECONDS, _SYNTHETIC_RATE, 1)):
-        path = folder / f"{number:04d}.flac"
-        path.write_bytes(encode_sound(audio_CS.T, _SYNTHETIC_RATE, "FLAC"))
-    return str(folder)
-
-
-def _machine_text(argv: Sequence[str]) -> str:
-    machine = describe_machine("cpu")
-    command = " ".join(["python jobs/benchmark.py verification", *argv])
-    return (
-        f"Machine: {machine.cpu}, {machine.cores} cores. Python {machine.python}, torch "
-        f"{machine.torch}. Commit: {machine.commit}. Command:\n\n    {command}\n"
-    )
